@@ -1,0 +1,1 @@
+"""Missions in YAML, run on a laptop or compiled to Airflow DAGs."""

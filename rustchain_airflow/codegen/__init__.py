@@ -1,0 +1,1 @@
+"""Writes a plan as the source text of an Airflow DAG."""

@@ -1,0 +1,1 @@
+"""What Airflow finds by itself: provider information, the missions bundle, the loader."""

@@ -1,0 +1,1 @@
+"""Runs one step the same way in both engines."""

@@ -1,0 +1,1 @@
+"""What missions may do: paths, commands, hosts, secrets."""

@@ -1,0 +1,1 @@
+"""Steps that build, test, format and read source code."""

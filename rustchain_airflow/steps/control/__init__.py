@@ -1,0 +1,1 @@
+"""Steps that do nothing, run a program, or call a web service."""

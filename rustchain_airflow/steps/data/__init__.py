@@ -1,0 +1,1 @@
+"""Steps that parse, validate and transform data."""

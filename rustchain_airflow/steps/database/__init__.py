@@ -1,0 +1,1 @@
+"""Steps that talk to databases."""

@@ -1,0 +1,1 @@
+"""Steps that create, change, read and search files."""

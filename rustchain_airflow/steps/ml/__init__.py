@@ -1,0 +1,1 @@
+"""Steps that compute with machine-learning models."""

@@ -1,0 +1,1 @@
+"""Steps that look after processes, services and archives."""
