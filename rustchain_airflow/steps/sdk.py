@@ -133,9 +133,7 @@ class Parameters(BaseModel):
         for group in cls.at_most_one:
             present = [name for name in group if values.get(name) is not None]
             if len(present) > 1:
-                raise PydanticCustomError(
-                    "presence", "give only one of {given}", {"given": " and ".join(present)}
-                )
+                raise PydanticCustomError("presence", "give only one of {given}", {"given": " and ".join(present)})
         return values
 
 
@@ -307,9 +305,7 @@ class Workspace(Protocol):
     def read(self, path: str, *, max_bytes: int) -> bytes:
         """The whole content; StepError when it is larger than ``max_bytes``."""
 
-    def write(
-        self, path: str, *, mode: int | None = None, overwrite: bool = True
-    ) -> AbstractContextManager[BinaryIO]:
+    def write(self, path: str, *, mode: int | None = None, overwrite: bool = True) -> AbstractContextManager[BinaryIO]:
         """A file that appears whole or not at all.
 
         Written beside its destination, flushed to disk and renamed when the block ends without an
@@ -466,9 +462,7 @@ class StepImplementation:
 @overload
 def step(run: Run, /) -> StepImplementation: ...
 @overload
-def step(
-    *, runs_as: RunsAs = ..., idempotent: bool = ...
-) -> Callable[[Run], StepImplementation]: ...
+def step(*, runs_as: RunsAs = ..., idempotent: bool = ...) -> Callable[[Run], StepImplementation]: ...
 def step(
     run: Run | None = None, /, *, runs_as: RunsAs = RunsAs.ISOLATED, idempotent: bool = False
 ) -> StepImplementation | Callable[[Run], StepImplementation]:
