@@ -348,11 +348,12 @@ class Processes(Protocol):
         stdin: str | bytes | None = None,
         max_output_bytes: int = 1024 * 1024,
         shell: bool = False,
+        capture: bool = True,
     ) -> ProcessResult:
         """Run a program to its end, without a shell unless ``shell``; ``arguments[0]`` is then the script.
 
         ``environment`` is added to the step's own. Output beyond ``max_output_bytes`` per stream is
-        read and dropped. Raises StepError for a program that does not exist, StepRefused for a
+        read and dropped; without ``capture`` it goes to the step's log line by line instead. Raises StepError for a program that does not exist, StepRefused for a
         command the policy forbids, StepTimedOut or StepCancelled when it was stopped.
         """
 
