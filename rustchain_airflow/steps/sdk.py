@@ -270,13 +270,14 @@ class FileEntry:
 
     name: str
     path: str
-    """As outputs name it: relative to the workspace, with forward slashes."""
+    """Relative to the workspace where it is inside, with forward slashes; every method takes it."""
     is_dir: bool
     is_link: bool
     size: int
     modified: float
     """Seconds since the epoch."""
     mode: int
+    """Permission bits."""
 
 
 class Workspace(Protocol):
@@ -290,11 +291,11 @@ class Workspace(Protocol):
     @property
     def root(self) -> Path: ...
 
-    def locate(self, path: str) -> Path:
+    def locate(self, path: str, *, access: PathAccess = PathAccess.READ) -> Path:
         """The absolute path with links resolved, for programs and libraries that open by name."""
 
     def relative(self, path: str | Path) -> str:
-        """How outputs name a path: relative to the workspace where it is inside, else absolute."""
+        """How outputs name a path: relative to the workspace where it is inside, else absolute; always valid Unicode."""
 
     def entry(self, path: str) -> FileEntry | None:
         """What is there, links followed; None when nothing is."""
@@ -323,6 +324,21 @@ class Workspace(Protocol):
 
     def scan(self, path: str) -> list[FileEntry]:
         """The entries of a folder in name order, links not followed."""
+
+    def walk(self, path: str, *, hidden: bool = True) -> Iterator[FileEntry]:
+        """All entries below a folder: each folder before what it holds, in name order, links not entered."""
+
+    def staging(self, path: str) -> AbstractContextManager[str]:
+        """A new hidden folder beside ``path``, to build in what `move` then puts in place; removed at the end."""
+
+    def read_link(self, path: str) -> str:
+        """The text of a link; StepError when there is no link."""
+
+    def make_link(self, path: str, target: str) -> None:
+        """A symbolic link with the text ``target``, which must lead inside."""
+
+    def set_mode(self, path: str, mode: int) -> None:
+        """Set the permission bits of a file or folder."""
 
 
 @dataclass(frozen=True, slots=True)
