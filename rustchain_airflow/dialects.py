@@ -167,6 +167,10 @@ def _tool_config(result: Canonical, path: DocumentPath, step: dict[str, Any]) ->
 
 def _step_type(result: Canonical, path: DocumentPath, step: dict[str, Any]) -> None:
     here = (*path, "step_type")
+    if "step_type" not in step and isinstance(step.get("type"), str):
+        _note(result, (*path, "type"), '"type"', '"step_type"')
+        result.origins[here] = (*path, "type")
+        step["step_type"] = step.pop("type")
     written = step.get("step_type")
     if isinstance(written, Mapping) and isinstance(written.get("type"), str):
         _note(result, here, "step_type written as a map", f"step_type: {_snake(written['type'])}")

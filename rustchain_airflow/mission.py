@@ -87,19 +87,24 @@ class MissionInput(_Part):
     description: str | None = Field(None, description="Shown in the trigger form.")
 
 
-class Mission(_Part):
-    """A workflow: named steps and how they depend on each other (specification §1)."""
+class MissionHeader(_Part):
+    """All of a mission but its steps."""
 
     version: str = Field("1.0", description="Version of the mission format.")
     name: str = Field(min_length=1, description="What people read; default: the file's name.")
     description: str | None = Field(None, description="What the mission is for.")
-    steps: list[MissionStep] = Field(min_length=1, description="The steps; file order decides among ready ones.")
     config: MissionConfig = Field(
         default_factory=lambda: MissionConfig.model_construct(), description="Settings of the whole mission."
     )
     variables: dict[str, Any] = Field(default_factory=dict, description="Context variables and their values.")
     parameters: list[MissionInput] = Field(default_factory=list, description="Typed inputs of a run.")
     airflow: dict[str, Any] = Field(default_factory=dict, description="For Airflow alone: schedule, tags, owner …")
+
+
+class Mission(MissionHeader):
+    """A workflow: named steps and how they depend on each other (specification §1)."""
+
+    steps: list[MissionStep] = Field(min_length=1, description="The steps; file order decides among ready ones.")
 
 
 def default_name(file_name: str) -> str:

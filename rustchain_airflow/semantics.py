@@ -90,3 +90,19 @@ def verdict(
     if timed_out or any(is_strict_failure(step, outcomes[step.id]) for step in plan.steps):
         return MissionStatus.FAILED
     return MissionStatus.COMPLETED
+
+
+def skip_reason_at_end(
+    step: PlannedStep, outcomes: Mapping[str, StepStatus], *, failed_fast: str | None, ended_by: str | None
+) -> str:
+    """Why a step never started, once the mission has ended; the same words in both engines.
+
+    ``outcomes`` holds what is known of the steps before it. ``failed_fast`` is the step whose strict
+    failure triggered fail_fast: every step it leaves behind names it (semantics §4.1). ``ended_by`` is
+    the mission's time-out or cancellation (semantics §5.4, §6.1).
+    """
+    if failed_fast is not None:
+        is_dependent = any(edge.upstream == failed_fast for edge in step.edges)
+        return f'dependency "{failed_fast}" failed' if is_dependent else fail_fast_reason(failed_fast)
+    known = [edge for edge in step.edges if edge.upstream in outcomes]
+    return skip_reason(known, outcomes) or ended_by or "not started"

@@ -100,7 +100,7 @@ class ExecutionContext:
         if head == "mission":
             return self._path(reference, self._mission(), "mission property", rest)
         if (step_id := reference.step_id) is not None and (
-            head == "steps" or (reference.step_path[0] in ("output", "status", "error") and head not in self.variables)
+            head == "steps" or reference.step_path[0] in ("output", "status", "error")
         ):
             result = self.results(step_id)
             if result is not None:

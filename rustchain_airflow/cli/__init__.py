@@ -1,0 +1,95 @@
+"""The command line: one module a command, each imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any, NoReturn
+
+import click
+
+COMMANDS = {
+    "run-local": "Run a mission on this machine, without Airflow.",
+    "compile": "Compile missions to Airflow DAG files.",
+    "check": "Check missions without running them.",
+    "steps": "List the step types, or show one of them.",
+    "schema": "Print the JSON Schema of mission files, for editors.",
+}
+"""Command to what `--help` says of it, so that listing commands imports none."""
+
+ALIASES = {"run": "run-local", "validate": "check"}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are modules of this package, imported on use."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        name = ALIASES.get(name, name)
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = arguments[0]
+        if not name.startswith("-") and ALIASES.get(name, name) not in COMMANDS:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, [*COMMANDS, *ALIASES], n=1)
+            context.fail(f'no command "{name}"' + (f'; did you mean "{near[0]}"?' if near else ""))
+        return super().resolve_command(context, arguments)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 completed, 1 failed, 2 invalid mission or usage, 3 refused by safety, 130 cancelled.",
+)
+@click.version_option(package_name="rustchain-airflow", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show tracebacks and debug logs.")
+@click.pass_context
+def cli(context: click.Context, debug: bool) -> None:
+    """Missions in YAML: run them here, or compile them to Airflow DAGs.
+
+    \b
+      rustchain-airflow run-local mission.yaml
+      rustchain-airflow compile missions/ -o dags/
+    """
+    context.obj = debug
+    if debug:
+        import logging
+
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Entry point of the ``rustchain-airflow`` program; ends the process with semantics §6.4's exit code."""
+    debug = "--debug" in (sys.argv if arguments is None else arguments)
+    try:
+        code: Any = cli.main(args=arguments, prog_name="rustchain-airflow", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(f"error: {type(error).__name__}: {error}\nrun again with --debug for the traceback", err=True)
+        sys.exit(1)
