@@ -508,13 +508,19 @@ class _Builder:
         try:
             return self._json_value()
         except _JsonFault as error:
-            self._fault("RC001", error.message, error.start, error.start + 1, error.help)
+            self._mishap(_Complaint(error.message, error.start, error.help))
         except _Stop:
             pass
         return None
 
     def _fault(self, code: str, message: str, start: int, end: int, help: str | None = None) -> None:
         self.faults.append(Fault(code, message, self._lines.span(start, min(end, len(self._text))), help))
+
+    def _mishap(self, complaint: _Complaint) -> None:
+        start, end = complaint.start, complaint.start + complaint.length
+        if self._text[start : start + 1] in ("\r", "\n"):  # a line's end shows no character to point at
+            end = start
+        self._fault("RC001", complaint.message, start, end, complaint.help)
 
     def _stop(self, code: str, message: str, start: int, end: int, help: str | None = None) -> NoReturn:
         self._fault(code, message, start, end, help)
@@ -794,7 +800,7 @@ class _Builder:
         line, _ = self._lines.position(start)
         if any(fault.code == "RC011" and fault.span and fault.span.line == line for fault in self.faults):
             return  # the rest of a value that begins with an unquoted reference
-        self._fault("RC001", complaint.message, complaint.start, complaint.start + complaint.length, complaint.help)
+        self._mishap(complaint)
 
 
 _SHOWN: Final = 100
@@ -906,6 +912,8 @@ def _complaint(text: str, lines: Lines, problem: str, start: int, opened: int) -
     if "comment or line break" in problem:
         help = "start the text on the next line, or quote the value"
         return _Complaint(f'text cannot follow "{opening}" on its line', start, help, _rest(lines, start))
+    if "directive" in problem:
+        return _Complaint('a line cannot start with "%"', opened, "quote the value, or indent it")
     if "undefined tag handle" in problem:
         return _Complaint("this tag is not known here", opened, "remove the tag, or quote the value")
     return _Complaint(problem.replace("did not find expected", "expected"), start)
@@ -1041,7 +1049,8 @@ def _json_fault(text: str, position: int, expected: _Expected, opened: list[int]
         if not opened:
             return _JsonFault("expected a value", position)
         opening = text[opened[-1]]
-        return _JsonFault(f'the "{opening}" that opens here is never closed', opened[-1])
+        help = f'close it with "{_CLOSING[opening]}"'
+        return _JsonFault(f'the "{opening}" that opens here is never closed', opened[-1], help)
     here = text[position]
     if here == '"':
         try:

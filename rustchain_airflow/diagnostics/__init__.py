@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rustchain_airflow.source import DocumentPath, Span
+from rustchain_airflow.source import Document, DocumentPath, SourceError, Span
 
 
 class Severity(StrEnum):
@@ -46,3 +47,46 @@ class Diagnostic:
     help: str | None = None
     source_line: str | None = None
     """The text of the line the span starts on, without its line end."""
+
+
+def place(document: Document, findings: Iterable[Finding]) -> list[Diagnostic]:
+    """Findings at their places, in the order of the text, then by code; reads the text once for all of them."""
+    found = list(findings)
+    spans = document.locate((finding.path, finding.at_key) for finding in found)
+    return _in_order(
+        Diagnostic(
+            code=finding.code,
+            severity=finding.severity,
+            file=document.name,
+            span=(span := spans[finding.path, finding.at_key]),
+            message=finding.message,
+            help=finding.help,
+            source_line=document.line(span.line),
+        )
+        for finding in found
+    )
+
+
+def from_source_error(error: SourceError) -> list[Diagnostic]:
+    """The faults of a text that could not be read, each an error, in the order of the text."""
+    return _in_order(
+        Diagnostic(
+            code=fault.code,
+            severity=Severity.ERROR,
+            file=error.name,
+            span=fault.span,
+            message=fault.message,
+            help=fault.help,
+            source_line=error.line(fault.span.line) if fault.span else None,
+        )
+        for fault in error.faults
+    )
+
+
+def _in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    return sorted(diagnostics, key=_order)
+
+
+def _order(diagnostic: Diagnostic) -> tuple[int, int, str]:
+    span = diagnostic.span
+    return (span.line, span.column, diagnostic.code) if span else (0, 0, diagnostic.code)
