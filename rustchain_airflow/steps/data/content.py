@@ -18,16 +18,22 @@ MAX_DEPTH: Final = 100
 """Lists and objects inside each other, in what is read and in what is given back."""
 
 
-class ContentParameters(Parameters):
-    """Exactly one of inline content and a file."""
+class SourceParameters(Parameters):
+    """Exactly one of inline text and a file."""
 
     exactly_one = (("content", "file"),)
 
-    content: str | dict[str, Any] | list[Any] | None = Field(
-        None, description="The text itself. An object or a list (from a reference) is taken as already parsed."
-    )
+    content: str | None = Field(None, description="The text itself.")
     file: Annotated[ReadPath | None, Alias("path", "input_file")] = Field(
         None, description="The file to read: UTF-8, with or without a byte order mark, at most 100 MiB."
+    )
+
+
+class ValueParameters(SourceParameters):
+    """Exactly one of inline content, which may be a value already, and a file."""
+
+    content: str | dict[str, Any] | list[Any] | None = Field(  # type: ignore[assignment]
+        None, description="The text itself. An object or a list (from a reference) is taken as already parsed."
     )
 
 
@@ -52,6 +58,8 @@ class Content:
 
     name: str
     data: bytes
+    is_inline: bool
+    """The mission holds the text itself, so it is UTF-8 whatever it says of its encoding."""
 
     def text(self) -> str:
         """The text, decoded. Raises StepError naming the line of the first byte that is not UTF-8."""
@@ -69,14 +77,14 @@ class Content:
 def read_content(text: str | None, file: str | None, context: StepContext, *, name: str = "content") -> Content:
     """Inline text or a file's bytes; exactly one of the two is given. StepError beyond `MAX_CONTENT_BYTES`."""
     if file is not None:
-        return Content(file, context.workspace.read(file, max_bytes=MAX_CONTENT_BYTES))
+        return Content(file, context.workspace.read(file, max_bytes=MAX_CONTENT_BYTES), is_inline=False)
     try:
         data = (text or "").encode()
     except UnicodeEncodeError:
         raise StepError(f"{name} holds half of a surrogate pair, which no UTF-8 text can") from None
     if len(data) > MAX_CONTENT_BYTES:
         raise StepError(f"{name} has {len(data):,} bytes, more than the {MAX_CONTENT_BYTES:,} allowed")
-    return Content(name, data)
+    return Content(name, data, is_inline=True)
 
 
 def document(text: str | bytes, *, name: str, format: Format) -> Document:

@@ -6,14 +6,14 @@ from typing import Any
 
 from pydantic import Field
 
-from rustchain_airflow.steps.data.content import ContentParameters, SchemaParameters
+from rustchain_airflow.steps.data.content import SchemaParameters, ValueParameters
 from rustchain_airflow.steps.data.json_schema import compiled_schema
 from rustchain_airflow.steps.data.json_text import check_value
 from rustchain_airflow.steps.data.pointer import join_pointer, resolve_pointer
 from rustchain_airflow.steps.sdk import Output, StepContext, StepError
 
 
-class ParseParameters(ContentParameters, SchemaParameters):
+class ParseParameters(ValueParameters, SchemaParameters):
     """What to read, which part of it to give back, and what it has to look like."""
 
     pointer: str | None = Field(
