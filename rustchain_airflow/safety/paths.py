@@ -195,8 +195,7 @@ class GuardedWorkspace:
         """
 
         def list_entries(place: _Place) -> list[FileEntry]:
-            prefix = self._usable(path, place)
-            prefix = "" if prefix == "." else prefix.rstrip("/") + "/"
+            prefix = _prefix(self._usable(path, place))
             entries = []
             with place.listed() as folder, os.scandir(folder) as found:
                 for item in found:
@@ -262,6 +261,67 @@ class GuardedWorkspace:
 
         return self._at(path, PathAccess.READ, open_file)
 
+    def open_below(self, path: str, *, wanted: Callable[[str], bool] | None = None) -> Iterator[tuple[str, int, int]]:
+        """Every regular file below a folder in the order of `walk`, open for reading: path, descriptor and size.
+
+        ``wanted`` is asked with each file's path below the folder. The descriptor belongs to the iteration, which
+        closes it when it goes on. For reading very many files: it saves the walk to each of them.
+        """
+        top = self._listing(path)
+        base = len(top[0])
+        levels = [top]
+        folder: int | None = None
+        try:
+            while levels:
+                prefix, items = levels[-1]
+                for name, is_folder in items:
+                    if is_folder:
+                        try:
+                            levels.append(self._listing(prefix + name))
+                        except StepError as error:
+                            if isinstance(error.__cause__, (FileNotFoundError, NotADirectoryError)):
+                                continue
+                            raise
+                        break
+                    if wanted is not None and not wanted(prefix[base:] + name):
+                        continue
+                    if folder is None:
+                        folder = self._at(
+                            prefix or ".", PathAccess.READ, lambda place: place.open(os.O_RDONLY | _FOLDER)
+                        )
+                    try:
+                        handle = os.open(name, _READ_FILE, dir_fd=folder)
+                    except OSError as error:
+                        if error.errno in (errno.ENOENT, errno.ENXIO, *_CHANGED_KIND):
+                            continue
+                        raise _fault(error, prefix + name) from error
+                    try:
+                        status = os.fstat(handle)
+                        if stat.S_ISREG(status.st_mode):
+                            yield prefix + name, handle, status.st_size
+                    finally:
+                        os.close(handle)
+                else:
+                    levels.pop()
+                if folder is not None:
+                    os.close(folder)
+                    folder = None
+        finally:
+            if folder is not None:
+                os.close(folder)
+
+    def _listing(self, path: str) -> tuple[str, Iterator[tuple[str, bool]]]:
+        """The files and folders of a folder in name order, without links, and what their paths begin with."""
+
+        def list_names(place: _Place) -> tuple[str, Iterator[tuple[str, bool]]]:
+            with place.listed() as folder, os.scandir(folder) as found:
+                items = sorted(
+                    (item.name, item.is_dir(follow_symlinks=False)) for item in found if not item.is_symlink()
+                )
+            return _prefix(self._usable(path, place)), iter(items)
+
+        return self._at(path, PathAccess.READ, list_names)
+
     def read(self, path: str, *, max_bytes: int) -> bytes:
         """The whole content; StepError when it is larger than ``max_bytes``."""
         with self.open(path) as file:
@@ -269,7 +329,7 @@ class GuardedWorkspace:
             # The size is a promise only: one byte more than allowed is asked for, in case the file grows.
             content = file.read(max_bytes + 1) if size <= max_bytes else b""
         if size > max_bytes or len(content) > max_bytes:
-            raise StepError(f"{_shown(path)} has {max(size, len(content))} bytes, more than the {max_bytes} allowed")
+            raise StepError(f"{_shown(path)} has {max(size, len(content))} bytes, more than max_bytes = {max_bytes}")
         return content
 
     # --- writing ----------------------------------------------------------------------------------
@@ -376,7 +436,9 @@ class GuardedWorkspace:
             name = _hidden_name()
             beside = name if place.folder is not None else str(Path(place.name).with_name(name))
             os.mkdir(beside, dir_fd=place.folder)
-            return self._text((*place.names[:-1], name))
+            # Nothing is beside the workspace itself, so there the new folder is inside.
+            above = place.names if place.name == "." else place.names[:-1]
+            return self._text((*above, name))
 
         folder = self._at(path, PathAccess.WRITE, make)
         try:
@@ -715,6 +777,11 @@ def _link_text(name: str, folder: int | None) -> str | None:
 
 def _components(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in ("", ".")]
+
+
+def _prefix(folder: str) -> str:
+    """What the paths of a folder's entries begin with."""
+    return "" if folder == "." else folder.rstrip("/") + "/"
 
 
 def _without_dots(parts: list[str]) -> list[str]:

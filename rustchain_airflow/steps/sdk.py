@@ -295,13 +295,19 @@ class Workspace(Protocol):
         """The absolute path with links resolved, for programs and libraries that open by name."""
 
     def relative(self, path: str | Path) -> str:
-        """How outputs name a path: relative to the workspace where it is inside, else absolute; always valid Unicode."""
+        """How outputs name a path: relative to the workspace where it is inside, else absolute. Valid Unicode."""
 
     def entry(self, path: str) -> FileEntry | None:
         """What is there, links followed; None when nothing is."""
 
     def open(self, path: str) -> BinaryIO:
         """A regular file, for reading. Never blocks on a pipe or a device."""
+
+    def open_below(self, path: str, *, wanted: Callable[[str], bool] | None = None) -> Iterator[tuple[str, int, int]]:
+        """Every regular file below a folder, open for reading: path, descriptor and size.
+
+        ``wanted`` is asked with each file's path below the folder. The iteration closes the descriptor.
+        """
 
     def read(self, path: str, *, max_bytes: int) -> bytes:
         """The whole content; StepError when it is larger than ``max_bytes``."""

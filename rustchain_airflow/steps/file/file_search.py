@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterator
-from typing import BinaryIO, ClassVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import ClassVar
 
 from pydantic import BaseModel, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from rustchain_airflow.steps.file.glob import Glob, compile_glob
-from rustchain_airflow.steps.sdk import Output, Parameters, ReadPath, StepContext, StepError, Workspace, step
+from rustchain_airflow.steps.sdk import Output, Parameters, ReadPath, StepContext, Workspace, step
 
 _BINARY_PROBE = 8 * 1024
 """Bytes at the start of a file in which a NUL says that it is not text."""
@@ -71,28 +72,23 @@ def file_search(parameters: FileSearchParameters, context: StepContext) -> FileS
     it; a match over several lines counts for the line it begins in.
     """
     workspace = context.workspace
-    search = _searcher(parameters)
+    find, may_hold = _finder(parameters)
     matches: list[Match] = []
     files_searched = 0
-    for path in _files(parameters, workspace):
-        try:
-            file = workspace.open(path)
-        except StepError as error:
-            if error.__cause__ is None or isinstance(error.__cause__, FileNotFoundError):
-                # A pipe or a socket, or gone since the folder was listed.
-                continue
-            raise
-        shown = None
-        with file:
-            blocks = _blocks(file)
-            if blocks is None:
-                continue
-            files_searched += 1
-            for line, text in search(blocks):
-                if len(matches) == parameters.max_matches:
-                    return _output(parameters, matches, files_searched, truncated=True)
-                shown = shown or workspace.relative(path)
-                matches.append(Match(path=shown, line=line, text=text))
+    for path, handle, size in _files(parameters, workspace):
+        line = 1
+        for number, block in enumerate(_blocks(handle, size)):
+            if number == 0:
+                if block.find(0, 0, _BINARY_PROBE) >= 0:
+                    break
+                files_searched += 1
+            if may_hold(block):
+                for found, text in _lines(block.decode("utf-8", "replace"), find, line):
+                    if len(matches) == parameters.max_matches:
+                        return _output(parameters, matches, files_searched, truncated=True)
+                    matches.append(Match(path=workspace.relative(path), line=found, text=text))
+            if size >= _BLOCK:
+                line += block.count(b"\n")
     return _output(parameters, matches, files_searched, truncated=False)
 
 
@@ -108,71 +104,66 @@ def _output(
     )
 
 
-def _files(parameters: FileSearchParameters, workspace: Workspace) -> Iterator[str]:
+def _files(parameters: FileSearchParameters, workspace: Workspace) -> Iterator[tuple[str, int, int]]:
+    """The files to search: path, descriptor and size."""
     start = workspace.entry(parameters.path)
     if start is not None and not start.is_dir:
-        yield parameters.path
+        with workspace.open(parameters.path) as file:
+            yield parameters.path, file.fileno(), start.size
         return
-    every_path = parameters.glob in ("**/*", "**")
-    path_matches = compile_glob(parameters.glob).fullmatch
-    name_matches = compile_glob(parameters.name_pattern or "*").fullmatch
-    prefix = None
-    for entry in workspace.walk(parameters.path):
-        if prefix is None:
-            # The first entry lies in the searched folder itself.
-            prefix = len(entry.path) - len(entry.name)
-        if entry.is_dir or entry.is_link or (parameters.name_pattern and not name_matches(entry.name)):
-            continue
-        if every_path or path_matches(entry.path[prefix:]):
-            yield entry.path
+    path_matches = None if parameters.glob in ("**/*", "**") else compile_glob(parameters.glob).fullmatch
+    name_matches = compile_glob(parameters.name_pattern).fullmatch if parameters.name_pattern else None
+
+    def wanted(below: str) -> bool:
+        return (path_matches is None or path_matches(below) is not None) and (
+            name_matches is None or name_matches(below.rpartition("/")[2]) is not None
+        )
+
+    yield from workspace.open_below(parameters.path, wanted=wanted if path_matches or name_matches else None)
 
 
-def _blocks(file: BinaryIO) -> Iterator[bytes] | None:
-    """The content in pieces that end at line ends; None for a binary file."""
-    first = file.read(_BLOCK)
-    if b"\0" in first[:_BINARY_PROBE]:
-        return None
-    return iter((first,)) if len(first) < _BLOCK else _cut_at_lines(first, file)
+def _blocks(handle: int, size: int) -> Iterable[bytes]:
+    """The content in pieces that end at line ends; one piece where the file is not very large."""
+    # One read of a regular file gives all of it; a file that grows meanwhile is searched as it was.
+    return (os.read(handle, size),) if size < _BLOCK else _cut_at_lines(handle)
 
 
-def _cut_at_lines(block: bytes, file: BinaryIO) -> Iterator[bytes]:
-    while block:
+def _cut_at_lines(handle: int) -> Iterator[bytes]:
+    rest = b""
+    while block := os.read(handle, _BLOCK):
+        block = rest + block
+        # A line longer than a block is searched in pieces.
         cut = block.rfind(b"\n") + 1 or len(block)
         yield block[:cut]
-        block = block[cut:] + file.read(_BLOCK)
+        rest = block[cut:]
+    if rest:
+        yield rest
 
 
-Search = Callable[[Iterator[bytes]], Iterator[tuple[int, str]]]
+Find = Callable[[str, int], re.Match[str] | None]
 
 
-def _searcher(parameters: FileSearchParameters) -> Search:
-    """Finds line numbers and lines. What need not be decoded to know that nothing is there is not."""
+def _finder(parameters: FileSearchParameters) -> tuple[Find, Callable[[bytes], bool]]:
+    """What finds the pattern in text, and a quick look at bytes that tells when it cannot be there."""
     pattern, flags = parameters.pattern, re.MULTILINE
-    worth_decoding: Callable[[bytes], object] | None = None
     if parameters.ignore_case:
         flags |= re.IGNORECASE
-    if not parameters.regex:
-        if not parameters.ignore_case:
-            needle = pattern.encode("utf-8", "surrogatepass")
-            worth_decoding = lambda block: needle in block  # noqa: E731
-        elif pattern.isascii():
-            # With re.ASCII bytes and text agree; without it, "k" would also match the Kelvin sign.
-            flags |= re.ASCII
-            worth_decoding = re.compile(re.escape(pattern).encode(), re.IGNORECASE).search
-        pattern = re.escape(pattern)
-    find = re.compile(pattern, flags).search
-
-    def search(blocks: Iterator[bytes]) -> Iterator[tuple[int, str]]:
-        line = 1
-        for block in blocks:
-            if worth_decoding is None or worth_decoding(block):
-                yield from _lines(block.decode("utf-8", "replace"), find, line)
-            line += block.count(b"\n")
-
-    return search
+    if parameters.regex:
+        return re.compile(pattern, flags).search, lambda block: True
+    expression = re.escape(pattern)
+    if not parameters.ignore_case:
+        # Only U+FFFD, which bad bytes become, may be in the text and not in the bytes.
+        needle = pattern.encode("utf-8", "replace")
+        if "\ufffd" not in pattern:
+            return re.compile(expression, flags).search, lambda block: needle in block
+    elif pattern.isascii():
+        # With re.ASCII bytes and text agree; without it, "k" would also match the Kelvin sign.
+        needle = pattern.lower().encode()
+        return re.compile(expression, flags | re.ASCII).search, lambda block: needle in block.lower()
+    return re.compile(expression, flags).search, lambda block: True
 
 
-def _lines(text: str, find: Callable[[str, int], re.Match[str] | None], line: int) -> Iterator[tuple[int, str]]:
+def _lines(text: str, find: Find, line: int) -> Iterator[tuple[int, str]]:
     counted = position = 0
     # What follows the last line end is no line when it is empty.
     end = len(text) - 1 if text.endswith("\n") else len(text)
