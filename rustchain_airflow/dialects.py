@@ -214,7 +214,7 @@ def _root_dependencies(result: Canonical) -> None:
         here: DocumentPath = ("dependencies", place)
         if not (isinstance(edge, Mapping) and isinstance(edge.get("from"), str) and isinstance(edge.get("to"), str)):
             result.findings.append(
-                Finding("RC103", Severity.ERROR, here, "a dependency of the mission needs from: and to:", None)
+                Finding("RC103", Severity.ERROR, here, "a dependency of the mission needs from: and to:")
             )
             continue
         target = by_id.get(edge["to"])

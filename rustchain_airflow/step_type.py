@@ -25,7 +25,7 @@ class StepType(StrEnum):
 
     family: Family
 
-    def __new__(cls, value: str, family: Family) -> StepType:
+    def __new__(cls, value: str, family: Family = Family.CONTROL) -> StepType:
         member = str.__new__(cls, value)
         member._value_ = value
         member.family = family

@@ -1,6 +1,6 @@
 """Writes everything that is made from the code; ``--check`` fails when something would change.
 
-    python -m tools.generate [--check]
+python -m tools.generate [--check]
 """
 
 from __future__ import annotations

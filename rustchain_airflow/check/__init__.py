@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rustchain_airflow.check.rule import Rule
     from rustchain_airflow.mission import Mission
     from rustchain_airflow.plan import Plan
+
 
 class InvalidMission(Exception):
     """A mission that cannot run; ``diagnostics`` says why, all at once."""
@@ -113,7 +114,7 @@ def _judge(
     return findings, make_plan(draft, source_name=name, source_digest=digest), draft.mission()
 
 
-@lru_cache(maxsize=None)
+@cache
 def rules() -> tuple[Rule, ...]:
     """Every rule of this room, by code: one module a rule."""
     from rustchain_airflow.check.rule import Rule

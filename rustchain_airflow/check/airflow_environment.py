@@ -21,10 +21,13 @@ def airflow_environment(draft: Draft) -> Iterator[Found]:
             if use.meaning is not Meaning.ENVIRONMENT:
                 continue
             if len(use.written.segments) != 2:
-                yield Found(use.path, f"{use.written.text} needs the name of one environment variable")
+                yield Found(
+                    use.path, f"{use.written.text} needs the name of one environment variable", within=use.written.text
+                )
             elif belongs_to_airflow(str(use.written.segments[1])):
                 yield Found(
                     use.path,
                     f"{use.written.text} reads a variable that belongs to Airflow",
                     "name a connection id where the step takes a connection",
+                    within=use.written.text,
                 )

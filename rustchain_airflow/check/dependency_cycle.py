@@ -20,9 +20,16 @@ def dependency_cycle(draft: Draft) -> Iterator[Found]:
         following = cycle[1] if len(cycle) > 1 else cycle[0]
         edge = next(edge for edge in draft.dependencies[cycle[0]] if edge.upstream == following)
         if len(names) == 1:
-            yield Found(edge.path, f"dependency cycle: {names[0]} → {names[0]}", "a step cannot wait for itself")
+            yield Found(
+                edge.path,
+                f"dependency cycle: {names[0]} → {names[0]}",
+                "a step cannot wait for itself",
+                within=edge.within,
+            )
         else:
-            yield Found(edge.path, f"dependency cycle: {_circle(names)}", "remove one of these dependencies")
+            yield Found(
+                edge.path, f"dependency cycle: {_circle(names)}", "remove one of these dependencies", within=edge.within
+            )
 
 
 def _circle(names: list[str]) -> str:

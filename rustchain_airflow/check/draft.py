@@ -13,6 +13,7 @@ from rustchain_airflow.check.references import Use, Vocabulary, uses
 from rustchain_airflow.dialects import Canonical, canonical
 from rustchain_airflow.mission import Mission, MissionHeader, MissionStep, default_name
 from rustchain_airflow.source import DocumentPath
+from rustchain_airflow.step_type import StepType
 from rustchain_airflow.steps import catalog
 from rustchain_airflow.steps.sdk import StepImplementation
 
@@ -61,6 +62,8 @@ class Dependency:
     upstream: int
     path: DocumentPath
     inferred: bool
+    within: str | None = None
+    """The reference that says it, inside the text at ``path``."""
 
 
 class Draft:
@@ -126,9 +129,9 @@ class Draft:
         for step in self.steps:
             for variable, output_field in step.step.outputs.items():
                 setters.setdefault(variable, []).append((step, output_field))
-            variable = step.step.parameters.get("variable")
-            if step.step.step_type == "read_file" and isinstance(variable, str) and "{{" not in variable:
-                setters.setdefault(variable, []).append((step, "content"))
+            stored = step.step.parameters.get("variable")
+            if step.step.step_type is StepType.READ_FILE and isinstance(stored, str) and "{{" not in stored:
+                setters.setdefault(stored, []).append((step, "content"))
         return Vocabulary(
             steps=self.by_id,
             variables=frozenset(self.header.variables)
@@ -151,7 +154,10 @@ class Draft:
                     )
             for use in step.uses:
                 if use.reads is not None and (upstream := self.by_id.get(use.reads)) is not None:
-                    here.setdefault(upstream.index, Dependency(upstream.index, use.path, inferred=True))
+                    here.setdefault(
+                        upstream.index,
+                        Dependency(upstream.index, use.path, inferred=True, within=use.written.text),
+                    )
             edges[step.index] = list(here.values())
         return edges
 

@@ -29,4 +29,5 @@ def inferred_dependency(draft: Draft) -> Iterator[Found]:
                 edge.path,
                 f'step "{step.step.id}" reads "{upstream}" and therefore waits for it',
                 f"write depends_on: [{names}]",
+                within=edge.within,
             )

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from rustchain_airflow.check.draft import Draft, DraftStep, existing
 from rustchain_airflow.check.rule import Found, rule
-from rustchain_airflow.check.wrong_type import kind_of
+from rustchain_airflow.check.wrong_type import KINDS, complaint, kind_of
 from rustchain_airflow.expressions import Reference, parse
 
 
@@ -51,11 +51,11 @@ def _founds(step: DraftStep, error: ValidationError) -> Iterator[Found]:
                 at_key=bool(step.step.parameters) and len(path) == 1,
             )
             continue
-        message = f"{fault['msg'][:1].lower()}{fault['msg'][1:]}".removeprefix("value error, ")
-        message = message.replace("input should be", "must be").replace("a valid ", "a ")
-        subject = f'"{name}" of {step.step.step_type}' if name else step.step.step_type.value
-        got = "" if not path or fault["type"] in ("value_error", "presence") else f", not {kind_of(value)}"
-        yield Found(place if path else (*step.path, "parameters"), f"{subject}: {message}{got}", at_key=not path)
+        said = complaint(fault["type"], fault["msg"], value)
+        if path and said.startswith("must be") and fault["type"] not in KINDS:
+            said += f", not {kind_of(value)}"
+        subject = f'"{name}" of {step.step.step_type}' if name else f"{step.step.step_type}:"
+        yield Found(place if path else (*step.path, "parameters"), f"{subject} {said}", at_key=not path)
 
 
 def _is_template(value: Any) -> bool:

@@ -12,7 +12,7 @@ from rustchain_airflow.expressions import RESERVED
 
 @rule("RC106", "invalid-step-id")
 def invalid_step_id(draft: Draft) -> Iterator[Found]:
-    """A step id is 1 to 200 letters, digits, dots, dashes and underscores, and none of the words that references begin with.
+    """A step id is 1 to 200 letters, digits, dots, dashes and underscores, and no word that references begin with.
 
     Ids become task ids in Airflow and names in references (semantics §1.3, §7.2).
     """

@@ -36,10 +36,12 @@ def malformed_reference(draft: Draft) -> Iterator[Found]:
                         place,
                         f"{match.group()} is not a reference and is left as written",
                         f'write {{{{ steps["{reference["id"]}"].{reference["rest"]} }}}}',
+                        within=match.group(),
                     )
                 elif _HEAD.match(expression) or (reference and "|" in expression):
                     yield Found(
                         place,
                         f"{match.group()} is not a reference and is left as written",
                         "a reference is a dotted path, optionally with | default(value)",
+                        within=match.group(),
                     )

@@ -28,4 +28,5 @@ def reference_not_allowed(draft: Draft) -> Iterator[Found]:
                         use.path,
                         f'{use.written.text} inside "{name}" of a {step.step.step_type} step would become code',
                         "put the value under parameters: and bind it",
+                        within=use.written.text,
                     )

@@ -21,6 +21,7 @@ class Found:
     message: str
     help: str | None = None
     at_key: bool = False
+    within: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,13 @@ class Rule:
         severity = Severity.ERROR if strict and self.strict else self.severity
         for found in self.find(draft):
             yield Finding(
-                self.code, severity, draft.canonical.origin(found.path), found.message, found.help, found.at_key
+                self.code,
+                severity,
+                draft.canonical.origin(found.path),
+                found.message,
+                found.help,
+                found.at_key,
+                found.within,
             )
 
 

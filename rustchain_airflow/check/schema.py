@@ -52,11 +52,13 @@ def _step_type(name: StepType) -> dict[str, Any]:
     implementation = catalog.load(name)
     declared = implementation.declared
     fields = properties(implementation.parameters)
-    written = {
-        spelling: _or_reference(fields[canonical]) for spelling, canonical in declared.canonical.items()
-    }
+    written = {spelling: _or_reference(fields[canonical]) for spelling, canonical in declared.canonical.items()}
     required = [
-        {"anyOf": [{"required": [spelling]} for spelling, canonical in declared.canonical.items() if canonical == field]}
+        {
+            "anyOf": [
+                {"required": [spelling]} for spelling, canonical in declared.canonical.items() if canonical == field
+            ]
+        }
         for field, info in implementation.parameters.model_fields.items()
         if info.is_required()
     ]

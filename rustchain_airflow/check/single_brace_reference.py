@@ -19,4 +19,5 @@ def single_brace_reference(draft: Draft) -> Iterator[Found]:
                     use.path,
                     f"{use.written.text} is read as a reference",
                     f"write {{{{ {use.reference.path.removeprefix('steps.')} }}}}",
+                    within=use.written.text,
                 )

@@ -11,7 +11,7 @@ from rustchain_airflow.diagnostics import Severity
 
 @rule("RC110", "unavailable-step-type", Severity.WARNING)
 def unavailable_step_type(draft: Draft) -> Iterator[Found]:
-    """The specification has the step type, this version of rustchain-airflow does not: the step will fail and say so."""
+    """The specification has the step type, this version of rustchain-airflow does not: the step fails and says so."""
     for step in draft.steps:
         if step.implementation is None:
             yield Found(

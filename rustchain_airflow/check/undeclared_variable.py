@@ -28,4 +28,5 @@ def undeclared_variable(draft: Draft) -> Iterator[Found]:
                     f'{use.written.text} reads the context variable "{name}", which this mission does not set',
                     did_you_mean(name, [*vocabulary.variables, *vocabulary.setters])
                     or f"declare it under variables:, or give it with --var {name}=...",
+                    within=use.written.text,
                 )

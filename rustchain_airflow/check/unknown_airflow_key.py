@@ -8,11 +8,11 @@ from rustchain_airflow.check.draft import Draft
 from rustchain_airflow.check.rule import Found, did_you_mean, rule
 from rustchain_airflow.diagnostics import Severity
 
-MISSION_KEYS = (
-    "schedule start_date end_date timezone catchup tags owner params max_active_runs pool queue priority "
-    "notifications dag_id doc_md"
-).split()
-STEP_KEYS = "pool pool_slots queue priority_weight executor inlets outlets deferrable".split()
+MISSION_KEYS = [
+    *("schedule", "start_date", "end_date", "timezone", "catchup", "tags", "owner", "params", "max_active_runs"),
+    *("pool", "queue", "priority", "notifications", "dag_id", "doc_md"),
+]
+STEP_KEYS = ["pool", "pool_slots", "queue", "priority_weight", "executor", "inlets", "outlets", "deferrable"]
 
 
 @rule("RC601", "unknown-airflow-key", Severity.WARNING, strict=True)

@@ -29,10 +29,12 @@ def unknown_name(draft: Draft) -> Iterator[Found]:
                     hint
                     or did_you_mean(name, known)
                     or f"declare it under variables:, or give it with --var {name}=...",
+                    within=use.written.text,
                 )
             elif use.meaning is Meaning.AMBIGUOUS:
                 yield Found(
                     use.path,
                     f"{use.written.text} could mean the result of {', '.join(use.candidates)}; it is left as written",
                     f"write {{{{ {use.candidates[0]}.output }}}} to mean the first",
+                    within=use.written.text,
                 )

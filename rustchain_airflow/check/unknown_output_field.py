@@ -15,6 +15,8 @@ from rustchain_airflow.check.rule import Found, did_you_mean, rule
 from rustchain_airflow.expressions import Segment
 from rustchain_airflow.source import DocumentPath
 
+_SCALARS: dict[Any, str] = {str: "text", int: "a number", float: "a number", bool: "true or false"}
+
 
 @rule("RC303", "unknown-output-field")
 def unknown_output_field(draft: Draft) -> Iterator[Found]:
@@ -26,18 +28,36 @@ def unknown_output_field(draft: Draft) -> Iterator[Found]:
         for use in step.uses:
             path = use.reference.step_path if use.meaning is Meaning.STEP else ()
             if len(path) > 1 and path[0] == "output" and use.reads and not has_default(use.written):
-                yield from _missing(draft, use.reads, path[1:], use.path, use.written.text)
+                written = use.written.text
+                yield from _missing(draft, use.reads, path[1:], use.path, written, within=written)
         for variable, output_field in step.step.outputs.items():
             here = (*step.path, "outputs", variable)
             yield from _missing(draft, step.step.id, output_path(output_field)[1:], here, f'variable "{variable}"')
 
 
-def _missing(draft: Draft, step_id: str, path: tuple[Segment, ...], place: DocumentPath, what: str) -> Iterator[Found]:
+def _missing(
+    draft: Draft,
+    step_id: str,
+    path: tuple[Segment, ...],
+    place: DocumentPath,
+    what: str,
+    *,
+    within: str | None = None,
+) -> Iterator[Found]:
     source = draft.by_id[step_id]
     if source.implementation is None:
         return
     model: Any = source.implementation.output
     for depth, segment in enumerate(path):
+        if model in _SCALARS:
+            above = ".".join(map(str, path[:depth]))
+            yield Found(
+                place,
+                f'{what} reads "{segment}" inside "{above}", which is {_SCALARS[model]}',
+                f'"{above}" itself is the value',
+                within=within,
+            )
+            return
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             model = _item(model) if isinstance(segment, int) else None
             if model is None:
@@ -53,6 +73,7 @@ def _missing(draft: Draft, step_id: str, path: tuple[Segment, ...], place: Docum
                 place,
                 f'{what} reads "{segment}", which {within} does not have',
                 did_you_mean(segment, list(fields)) or f"it has: {', '.join(fields)}",
+                within=within,
             )
             return
         model = _bare(fields[str(segment)].annotation)

@@ -30,4 +30,5 @@ def unknown_setting(draft: Draft) -> Iterator[Found]:
                     use.path,
                     f"{use.written.text}: {asked} in {use.written.head}",
                     did_you_mean(name, known) or f"it has: {', '.join(dict.fromkeys(known))}",
+                    within=use.written.text,
                 )

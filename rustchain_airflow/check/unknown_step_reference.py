@@ -24,6 +24,7 @@ def unknown_step_reference(draft: Draft) -> Iterator[Found]:
                     use.path,
                     f'{written.text} reads step "{name}", which this mission does not define',
                     did_you_mean(name, list(draft.by_id)),
+                    within=use.written.text,
                 )
             elif use.meaning is Meaning.UNKNOWN_PROPERTY:
                 rest = written.step_path
@@ -32,4 +33,5 @@ def unknown_step_reference(draft: Draft) -> Iterator[Found]:
                     use.path,
                     f'{written.text} asks step "{name}" for {asked}; a step has {", ".join(STEP_PROPERTIES)}',
                     f"write {{{{ {name}.output{'.' + str(rest[0]) if rest else ''} }}}}",
+                    within=use.written.text,
                 )

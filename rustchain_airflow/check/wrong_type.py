@@ -8,8 +8,9 @@ from typing import Any
 from rustchain_airflow.check.draft import Draft, ShapeError
 from rustchain_airflow.check.rule import Found, rule
 
-_KINDS = {
+KINDS = {
     "string_type": "text",
+    "string_sub_type": "text",
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
@@ -30,8 +31,11 @@ def wrong_type(draft: Draft) -> Iterator[Found]:
 
     Numbers and booleans written as text ("3", "true") are accepted; nothing else is converted.
     """
+    for finding in draft.canonical.findings:
+        if finding.code == "RC103":
+            yield Found(finding.path, finding.message, finding.help, finding.at_key)
     for fault in draft.shape:
-        if fault.type == "missing" or fault.path[-1:] in (("step_type",), ("id",)) and fault.path[:1] == ("steps",):
+        if fault.type == "missing" or (fault.path[-1:] in (("step_type",), ("id",)) and fault.path[:1] == ("steps",)):
             continue
         yield Found(fault.path, _message(fault), _help(fault))
 
@@ -40,9 +44,15 @@ def _message(fault: ShapeError) -> str:
     key = next((f'"{part}"' for part in reversed(fault.path) if isinstance(part, str)), "this")
     if isinstance(fault.path[-1], int):
         key = f"entry {fault.path[-1] + 1} of {key}"
-    if (kind := _KINDS.get(fault.type)) is not None:
-        return f"{key} must be {kind}, not {kind_of(fault.input)}"
-    return f"{key} {fault.message[:1].lower()}{fault.message[1:]}".replace("input should be", "must be")
+    return f"{key} {complaint(fault.type, fault.message, fault.input)}"
+
+
+def complaint(error_type: str, message: str, value: Any) -> str:
+    """What pydantic found, in our words: ``must be a list, not the text "x"``."""
+    if (kind := KINDS.get(error_type)) is not None:
+        return f"must be {kind}, not {kind_of(value)}"
+    message = message.removeprefix("Value error, ")
+    return f"{message[:1].lower()}{message[1:]}".replace("input should be", "must be")
 
 
 def _help(fault: ShapeError) -> str | None:

@@ -7,7 +7,7 @@ import json
 import click
 
 from rustchain_airflow.cli.findings import check_argument, exit_code_for, mission_files, show
-from rustchain_airflow.diagnostics import Severity
+from rustchain_airflow.diagnostics import Diagnostic, Severity
 
 
 @click.command("check")
@@ -24,7 +24,7 @@ def command(paths: tuple[str, ...], strict: bool, output: str) -> int:
     PATH is a file, a folder, or - for standard input. All findings of a file are shown at once. The exit code is 0
     when no mission has an error.
     """
-    found = []
+    found: list[Diagnostic] = []
     files = 0
     for path in mission_files(paths):
         files += 1
@@ -38,4 +38,3 @@ def command(paths: tuple[str, ...], strict: bool, output: str) -> int:
         if not any(finding.severity is Severity.ERROR for finding in found):
             click.echo(f"{files} mission{'s' if files != 1 else ''} checked, no errors")
     return int(exit_code_for(found))
-

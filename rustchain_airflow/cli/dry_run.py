@@ -93,7 +93,9 @@ def _lines(plan: dict[str, Any]) -> list[str]:
 
 
 def _step_lines(step: dict[str, Any]) -> list[str]:
-    attempts = f"{step['attempts']} attempts, {step['retry_delay_ms']} ms apart" if step["attempts"] > 1 else "1 attempt"
+    attempts = (
+        f"{step['attempts']} attempts, {step['retry_delay_ms']} ms apart" if step["attempts"] > 1 else "1 attempt"
+    )
     missing = "" if step["available"] else "  (not available yet: will fail)"
     lines = [
         f"{step['id']}  {step['step_type']}{missing}",

@@ -149,13 +149,13 @@ def _cancelled_by_signals(execution: Execution) -> Iterator[None]:
     """SIGINT and SIGTERM cancel the mission; a second one ends this program as usual."""
     previous: dict[int, Any] = {}
 
-    def cancel(number: int, frame: object) -> None:
+    def cancel(*_: object) -> None:
         for each, handler in previous.items():
             signal.signal(each, handler)
         threading.Thread(target=execution.cancel, name="cancel").start()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        previous[number] = signal.signal(number, cancel)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        previous[each] = signal.signal(each, cancel)
     try:
         yield
     finally:

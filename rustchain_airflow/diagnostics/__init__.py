@@ -33,6 +33,8 @@ class Finding:
     help: str | None = None
     at_key: bool = False
     """Point at the key of the path's last segment instead of its value."""
+    within: str | None = None
+    """Point at this text inside the value, where it stands there as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,24 @@ def place(document: Document, findings: Iterable[Finding]) -> list[Diagnostic]:
             code=finding.code,
             severity=finding.severity,
             file=document.name,
-            span=(span := spans[finding.path, finding.at_key]),
+            span=(span := _narrowed(document, spans[finding.path, finding.at_key], finding.within)),
             message=finding.message,
             help=finding.help,
             source_line=document.line(span.line),
         )
         for finding in found
     )
+
+
+def _narrowed(document: Document, span: Span, text: str | None) -> Span:
+    """The first place of a text inside a span; the span where it is not to be found."""
+    if text is None:
+        return span
+    for number in range(span.line, span.end_line + 1):
+        place = document.line(number).find(text, span.column - 1 if number == span.line else 0)
+        if place >= 0:
+            return Span(number, place + 1, number, place + 1 + len(text))
+    return span
 
 
 def from_source_error(error: SourceError) -> list[Diagnostic]:

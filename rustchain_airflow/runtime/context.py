@@ -49,13 +49,13 @@ class ExecutionContext:
         run: MissionRun | None = None,
         *,
         variables: Mapping[str, Any] | None = None,
-        results: Callable[[str], StepResult | None] = lambda step_id: None,
+        results: Callable[[str], StepResult | None] | None = None,
         environment: Mapping[str, str] | None = None,
         secrets: Secrets | None = None,
     ) -> None:
         self.run = run or MissionRun("", "1.0", "manual", datetime.now(UTC), ".")
         self.variables: dict[str, Any] = dict(variables or {})
-        self.results = results
+        self.results: Callable[[str], StepResult | None] = results or _no_results
         self.environment = os.environ if environment is None else environment
         self.secrets = Secrets() if secrets is None else secrets
 
@@ -176,6 +176,10 @@ class ExecutionContext:
                 there, missing = descend(value, path[: length - 1]), path[length - 1]
                 raise UnresolvableReference(f"{reference.text}: {_absence(what, path[: length - 1], there, missing)}")
         raise UnresolvableReference(f"{reference.text}: no such {what}")
+
+
+def _no_results(_: str) -> None:
+    return None
 
 
 def _absence(what: str, parents: tuple[Segment, ...], there: Any, missing: Segment) -> str:

@@ -100,4 +100,4 @@ def type_text(schema: dict[str, Any]) -> str:
         return f"list of {type_text(items)}" if items else "list"
     if kind == "object":
         return "mapping"
-    return {"string": "text", "boolean": "true or false"}.get(kind, kind)
+    return {"string": "text", "boolean": "true or false"}.get(kind, str(kind))
