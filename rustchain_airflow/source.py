@@ -299,7 +299,7 @@ def read_text(text: str | bytes, *, name: str, format: Format = "yaml", limits: 
     if not decoded.strip():
         raise SourceError(name, [Fault("RC015", "the file is empty")], decoded)
     builder = _Builder(decoded, limits)
-    value = builder.build_json() if format == "json" else builder.build_yaml(data)
+    value = builder.build_json() if format == "json" else builder.build_yaml()
     if builder.faults:
         faults = sorted(
             builder.faults, key=lambda fault: (fault.span.line, fault.span.column) if fault.span else (0, 0)
@@ -388,8 +388,8 @@ def _looks_like_utf_16(data: bytes) -> bool:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return True
     head = data[:1024]
-    most = len(head) * 0.4  # of the bytes at odd or at even places, which are half of them
-    return len(head) >= 2 and (head[::2].count(0) > most or head[1::2].count(0) > most)
+    nul = [place % 2 for place, byte in enumerate(head) if byte == 0]  # the high halves of Western text
+    return len(nul) > 0.4 * len(head) and len(set(nul)) == 1
 
 
 # Values
@@ -498,9 +498,9 @@ class _Builder:
     def _lines(self) -> Lines:
         return Lines(self._text)
 
-    def build_yaml(self, data: bytes) -> Any:
+    def build_yaml(self) -> Any:
         try:
-            return self._yaml_value(data)
+            return self._yaml_value()
         except _Stop:
             return None
 
@@ -526,11 +526,11 @@ class _Builder:
         self._fault(code, message, start, end, help)
         raise _Stop
 
-    def _yaml_value(self, data: bytes) -> Any:
+    def _yaml_value(self) -> Any:
         """The loop that all of a file goes through: kept flat, because calls are what it would cost most."""
         import yaml
 
-        parser = _yaml_parser(data, self._text)
+        parser = _parser_class()(self._text)
         next_event = parser.get_event
         scalar, alias = yaml.ScalarEvent, yaml.AliasEvent
         mapping_start, sequence_start = yaml.MappingStartEvent, yaml.SequenceStartEvent
@@ -772,17 +772,16 @@ class _Builder:
         if not self._text.startswith("{{", start):
             self._fault("RC012", "a list or a mapping cannot be a key", start, start + 1, "write the key as text")
             return
-        number, column = self._lines.position(start)
-        line = self._lines.line(number)
-        column -= 1
-        value, rest = _unquoted_value(line[column:])
-        corrected = f"{line[:column]}{_quoted(value)}{rest}".strip()
+        # A line may be megabytes long and hold thousands of these, so only what stands around is looked at.
+        before = re.split(r"[\r\n]", self._text[max(0, start - _SHOWN) : start])[-1]
+        value, rest = _unquoted_value(re.split(r"[\r\n]", self._text[start : start + 2 * _SHOWN])[0])
+        corrected = f"{before}{_quoted(value)}{rest}".strip()
         self._fault(
             "RC011",
             f'the reference "{_shortened(value)}" is not quoted, so its braces are read as a mapping',
             start,
             start + len(value),
-            f"quote it: {corrected}" if len(corrected) <= _SHOWN else f"quote it: {_quoted(value)}",
+            _quoting(corrected, value),
         )
 
     def _syntax(self, error: Any) -> None:
@@ -824,6 +823,12 @@ def _unquoted_value(text: str) -> tuple[str, str]:
     return text[:end], text[end:]
 
 
+def _quoting(corrected: str, value: str) -> str:
+    """The help for a value that lacks quotes: the corrected line, or as much of it as fits."""
+    fitting = next((text for text in (corrected, _quoted(value)) if len(text) < _SHOWN), None)
+    return f"quote it: {fitting}" if fitting else "quote the value"
+
+
 def _quoted(text: str) -> str:
     if '"' not in text and "\\" not in text:
         return f'"{text}"'
@@ -846,12 +851,6 @@ def _parser_class() -> Any:
         "PyYAML was built without libyaml: reading missions takes about ten times as long", RuntimeWarning, stacklevel=2
     )
     return yaml.SafeLoader
-
-
-def _yaml_parser(data: bytes | None, text: str) -> Any:
-    """A source of parser events; libyaml takes the bytes as they are, the Python parser decodes them again."""
-    parser = _parser_class()
-    return parser(text if data is None or parser.__name__ == "SafeLoader" else data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -925,7 +924,7 @@ def _stray_colon(lines: Lines, number: int, column: int, start: int) -> _Complai
     if entry:
         value = entry["value"] + line[column - 1 :].rstrip()
         return _Complaint(
-            'an unquoted value cannot hold ": "', start, f"quote it: {(entry['key'] + _quoted(value)).strip()}"
+            'an unquoted value cannot hold ": "', start, _quoting((entry["key"] + _quoted(value)).strip(), value)
         )
     key = start - len(line[: column - 1].lstrip())
     help = "give it the indentation of the keys it belongs to, or end the line above with a colon"
@@ -935,7 +934,7 @@ def _stray_colon(lines: Lines, number: int, column: int, start: int) -> _Complai
 def _quote_help(lines: Lines, start: int) -> str:
     number, column = lines.position(start)
     value, _ = _unquoted_value(lines.line(number)[column - 1 :])
-    return f"quote it: {_quoted(value)}" if len(value) <= _SHOWN else "quote the value"
+    return _quoting(_quoted(value), value)
 
 
 def _rest(lines: Lines, start: int) -> int:
@@ -1156,7 +1155,7 @@ def _yaml_events(text: str) -> Iterator[_Event]:
         yaml.MappingEndEvent: _END,
         yaml.SequenceEndEvent: _END,
     }
-    parser = _yaml_parser(None, text)
+    parser = _parser_class()(text)
     written = 0  # where the last node ended: a block has no end of its own
     try:
         while (event := parser.get_event()).__class__ is not yaml.StreamEndEvent:
