@@ -374,9 +374,9 @@ class GuardedWorkspace:
         """A symbolic link at ``path`` with the text ``target``; it must lead inside, as seen from its folder."""
         parts = path.rstrip("/").rpartition("/")
         seen_from = target if target.startswith("/") or not parts[0] else f"{parts[0]}/{target}"
-        self.locate(seen_from)
 
         def link(place: _Place) -> None:
+            self.locate(seen_from)
             place.make_parents()
             os.symlink(target, place.name, dir_fd=place.folder)
 
