@@ -87,7 +87,6 @@ class ProcessRunner:
         folder = self._folder(working_dir)
         started = time.monotonic()
         running = _Running(
-            self._start(vector, folder, {**self._environment, **(environment or {})}, stdin is not None),
             stdin=stdin.encode("utf-8", "surrogatepass") if isinstance(stdin, str) else stdin,
             outputs=(
                 (_Capture(max_output_bytes), _Capture(max_output_bytes))
@@ -98,6 +97,7 @@ class ProcessRunner:
             grace_seconds=self._grace_seconds,
         )
         try:
+            running.start(vector, folder, {**self._environment, **(environment or {})})
             exit_code = running.wait(self._stop)
         finally:
             running.end()
@@ -126,25 +126,6 @@ class ProcessRunner:
                 else f'working directory "{working_dir}" does not exist'
             )
         return folder
-
-    def _start(
-        self, vector: list[str], folder: Path, environment: Mapping[str, str], has_stdin: bool
-    ) -> subprocess.Popen[bytes]:
-        try:
-            return subprocess.Popen(
-                vector,
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.PIPE if has_stdin else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                start_new_session=self._own_group,
-            )
-        except ValueError as error:  # a NUL byte, an unpaired surrogate, "=" in a variable's name
-            raise StepRefused(f"cannot be passed to a program: {error}") from error
-        except OSError as error:
-            raise StepError(_not_started(vector[0], folder, error)) from error
 
 
 def _not_started(program: str, folder: Path, error: OSError) -> str:
@@ -213,7 +194,6 @@ class _Running:
 
     def __init__(
         self,
-        process: subprocess.Popen[bytes],
         *,
         stdin: bytes | None,
         outputs: tuple[_Capture, _Capture] | tuple[_Lines, _Lines],
@@ -221,26 +201,47 @@ class _Running:
         grace_seconds: float,
     ) -> None:
         self.outputs = outputs
-        self._process = process
+        self._has_stdin = stdin is not None
+        self._stdin = memoryview(stdin or b"")
         self._own_group = own_group
         self._grace_seconds = grace_seconds
+        self._process: subprocess.Popen[bytes] | None = None
         self._poll = select.poll()
-        self._stdin = memoryview(stdin or b"")
         self._sources: dict[int, _Capture | _Lines] = {}
+        self._stdin_descriptor: int | None = None
+        self._pidfd: int | None = None
+        self._exited = False
+        self._ended = False
+
+    def start(self, vector: list[str], folder: Path, environment: Mapping[str, str]) -> None:
+        """Start the program. Raises StepError, or StepRefused for what no program can be given."""
+        try:
+            self._process = process = subprocess.Popen(
+                vector,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.PIPE if self._has_stdin else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=self._own_group,
+            )
+        except ValueError as error:  # a NUL byte, an unpaired surrogate, "=" in a variable's name
+            raise StepRefused(f"cannot be passed to a program: {error}") from error
+        except OSError as error:
+            raise StepError(_not_started(vector[0], folder, error)) from error
         assert process.stdout is not None
         assert process.stderr is not None
-        for stream, output in ((process.stdout, outputs[0]), (process.stderr, outputs[1])):
+        for stream, output in ((process.stdout, self.outputs[0]), (process.stderr, self.outputs[1])):
             self._sources[stream.fileno()] = output
             self._poll.register(stream, select.POLLIN)
-        self._stdin_descriptor = process.stdin.fileno() if process.stdin else None
-        if self._stdin_descriptor is not None:
+        if process.stdin is not None:
+            self._stdin_descriptor = process.stdin.fileno()
             os.set_blocking(self._stdin_descriptor, False)
             self._poll.register(self._stdin_descriptor, select.POLLOUT)
         self._pidfd = _pidfd(process.pid)
         if self._pidfd is not None:
             self._poll.register(self._pidfd, select.POLLIN)
-        self._exited = False
-        self._ended = False
 
     def wait(self, stop: StopToken) -> int | None:
         """Carry its input and output until it has ended: its exit code, or None when it was stopped."""
@@ -254,10 +255,13 @@ class _Running:
             self._signal(signal.SIGTERM)
         self._drain(self._grace_seconds if stopped else _LINGER_SECONDS)
         self._end_group()
+        assert self._process is not None
         return None if stopped else self._process.returncode
 
     def end(self) -> None:
         """Leave nothing behind: no process of the group, no zombie, no open pipe."""
+        if self._process is None:
+            return
         self._end_group()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
@@ -278,7 +282,7 @@ class _Running:
 
     def _end_group(self) -> None:
         """Kill what is left of the group, then reap the program."""
-        if self._ended:
+        if self._ended or self._process is None:
             return
         self._ended = True
         # until the program is reaped its number is nobody else's, so this hits only what it started
@@ -289,6 +293,7 @@ class _Running:
             pass
 
     def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
         try:
             if self._own_group:
                 os.killpg(self._process.pid, number)
@@ -301,7 +306,7 @@ class _Running:
         """Wait for one event, at most so long, and serve it."""
         if self._pidfd is None:
             seconds = min(seconds, _POLL_SECONDS)
-            self._exited = self._process.poll() is not None
+            self._exited = self._process is not None and self._process.poll() is not None
         timeout = None if math.isinf(seconds) else math.ceil(min(seconds, 86_400) * 1000)
         for descriptor, _event in self._poll.poll(timeout):
             if descriptor in self._sources:
@@ -320,6 +325,7 @@ class _Running:
             del self._sources[descriptor]
 
     def _write(self) -> None:
+        assert self._process is not None
         assert self._process.stdin is not None
         assert self._stdin_descriptor is not None
         try:
