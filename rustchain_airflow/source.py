@@ -312,41 +312,38 @@ def read_text(text: str | bytes, *, name: str, format: Format = "yaml", limits: 
 
 
 def _read_bytes(name: str, limit: int) -> bytes:
+    # O_NONBLOCK: opening a pipe that nobody writes to would wait forever.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     try:
-        # O_NONBLOCK: opening a pipe that nobody writes to would wait forever.
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         descriptor = os.open(name, flags)
+        try:
+            return _read_descriptor(descriptor, name, limit)
+        finally:
+            os.close(descriptor)
     except (FileNotFoundError, NotADirectoryError):
         raise SourceError(name, [Fault("RC016", "there is no such file")]) from None
-    except (OSError, ValueError) as error:
-        raise _unreadable(name, error) from None
-    with open(descriptor, "rb", buffering=0) as file:
-        before = os.fstat(descriptor)
-        if stat.S_ISDIR(before.st_mode):
-            raise SourceError(name, [Fault("RC017", "this is a directory, not a file")])
-        if not stat.S_ISREG(before.st_mode):
-            raise SourceError(name, [Fault("RC019", "this is not a regular file")])
-        if before.st_size > limit:
-            raise _oversized(name, before.st_size, limit)
-        chunks: list[bytes] = []
-        missing = before.st_size + 1  # one more than there is, to see whether it grew
-        try:
-            while missing > 0 and (chunk := file.read(missing)):
-                chunks.append(chunk)
-                missing -= len(chunk)
-        except OSError as error:
-            raise _unreadable(name, error) from None
-        after = os.fstat(descriptor)
-    if missing != 1 or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SourceError(name, [Fault("RC018", f"the file cannot be read: {reason.lower()}")]) from None
+
+
+def _read_descriptor(descriptor: int, name: str, limit: int) -> bytes:
+    before = os.fstat(descriptor)
+    if stat.S_ISDIR(before.st_mode):
+        raise SourceError(name, [Fault("RC017", "this is a directory, not a file")])
+    if not stat.S_ISREG(before.st_mode):
+        raise SourceError(name, [Fault("RC019", "this is not a regular file")])
+    if before.st_size > limit:
+        raise _oversized(name, before.st_size, limit)
+    chunks: list[bytes] = []
+    room = before.st_size + 1  # one more than there should be, to see whether it grew
+    while room and (chunk := os.read(descriptor, room)):
+        chunks.append(chunk)
+        room -= len(chunk)
+    after = os.fstat(descriptor)
+    if room != 1 or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise SourceError(name, [Fault("RC023", "the file changed while it was read", help="try again")])
     return b"".join(chunks)
-
-
-def _unreadable(name: str, error: OSError | ValueError) -> SourceError:
-    if isinstance(error, IsADirectoryError):
-        return SourceError(name, [Fault("RC017", "this is a directory, not a file")])
-    reason = getattr(error, "strerror", None) or str(error)
-    return SourceError(name, [Fault("RC018", f"the file cannot be read: {reason.lower()}")])
 
 
 def _oversized(name: str, size: int, limit: int) -> SourceError:
