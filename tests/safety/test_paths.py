@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -543,6 +544,18 @@ def test_a_limit_on_file_size_leaves_no_half_file(root: Path) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert os.listdir(root / "sub") == ["file.txt"]
     assert (root / "sub" / "file.txt").read_text() == "inside"
+
+
+def test_a_writer_that_is_killed_leaves_the_old_file(root: Path) -> None:
+    """An isolated step may be killed at any moment: what it was writing is then only a hidden file (semantics §5.3)."""
+    child = os.fork()
+    if child == 0:
+        with GuardedWorkspace(root).write("sub/file.txt") as file:
+            file.write(b"new")
+            os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert (root / "sub" / "file.txt").read_text() == "inside"
+    assert [name for name in os.listdir(root / "sub") if not name.startswith(".")] == ["file.txt"]
 
 
 def test_an_os_error_of_the_caller_is_not_taken_for_ours(guard: GuardedWorkspace) -> None:

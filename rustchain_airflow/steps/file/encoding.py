@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import codecs
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -26,7 +25,7 @@ def _known(encoding: str) -> str:
             'there is no text encoding "{encoding}"; common ones: utf-8, latin-1, cp1252, utf-16, base64',
             {"encoding": encoding},
         ) from None
-    return codecs.lookup(encoding).name
+    return encoding
 
 
 Encoding = Annotated[str, AfterValidator(_known)]

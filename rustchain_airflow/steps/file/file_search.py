@@ -149,7 +149,7 @@ def _finder(parameters: FileSearchParameters) -> tuple[Find, Callable[[bytes], b
     if parameters.ignore_case:
         flags |= re.IGNORECASE
     if parameters.regex:
-        return re.compile(pattern, flags).search, lambda block: True
+        return re.compile(pattern, flags).search, lambda _: True
     expression = re.escape(pattern)
     if not parameters.ignore_case:
         # Only U+FFFD, which bad bytes become, may be in the text and not in the bytes.
@@ -160,10 +160,12 @@ def _finder(parameters: FileSearchParameters) -> tuple[Find, Callable[[bytes], b
         # With re.ASCII bytes and text agree; without it, "k" would also match the Kelvin sign.
         needle = pattern.lower().encode()
         return re.compile(expression, flags | re.ASCII).search, lambda block: needle in block.lower()
-    return re.compile(expression, flags).search, lambda block: True
+    return re.compile(expression, flags).search, lambda _: True
 
 
 def _lines(text: str, find: Find, line: int) -> Iterator[tuple[int, str]]:
+    if not text:
+        return
     counted = position = 0
     # What follows the last line end is no line when it is empty.
     end = len(text) - 1 if text.endswith("\n") else len(text)

@@ -42,6 +42,8 @@ def _segment(part: str) -> str:
 
 
 def _readable(pattern: str) -> str:
+    if not pattern:
+        raise PydanticCustomError("glob", "a pattern is not empty")
     try:
         compile_glob(pattern)
     except re.error as error:
