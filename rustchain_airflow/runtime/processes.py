@@ -117,6 +117,41 @@ class ProcessRunner:
         }
         raise stopped
 
+    def spawn(
+        self,
+        arguments: Sequence[str],
+        *,
+        keeper: Sequence[str],
+        stdout: int,
+        stderr: int,
+        working_dir: str = ".",
+        environment: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        """Start a program that outlives the step (see `rustchain_airflow.steps.sdk.Processes`)."""
+        if not arguments or not arguments[0]:
+            raise StepRefused("there is no program to run")
+        if self._judge:
+            self._judge(list(arguments))
+        self._stop.check()
+        folder = self._folder(working_dir)
+        try:
+            process = subprocess.Popen(
+                [*keeper, *arguments],
+                cwd=folder,
+                env={**self._environment, **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+                pass_fds=pass_fds,
+            )
+        except ValueError as error:
+            raise StepRefused(f"cannot be passed to a program: {error}") from error
+        except OSError as error:
+            raise StepError(_not_started(keeper[0], folder, error)) from error
+        process.wait()  # what goes on is a child of it, and nobody's in this process
+
     def _folder(self, working_dir: str) -> Path:
         folder = self._workspace.locate(working_dir)
         if not folder.is_dir():

@@ -379,6 +379,25 @@ class Processes(Protocol):
         command the policy forbids, StepTimedOut or StepCancelled when it was stopped.
         """
 
+    def spawn(
+        self,
+        arguments: Sequence[str],
+        *,
+        keeper: Sequence[str],
+        stdout: int,
+        stderr: int,
+        working_dir: str = ".",
+        environment: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        """Start a program that outlives the step: the one exception to the above.
+
+        It is started by ``keeper``, the words put before ``arguments``, which detaches itself and from then on
+        answers for the program; the policy judges ``arguments`` alone. ``stdout``, ``stderr`` and ``pass_fds``
+        are descriptors the keeper is given. Raises as `run` does, but for the program's own failure to start,
+        which the keeper has to tell.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
@@ -472,6 +491,7 @@ class StepImplementation:
     run: Run
     runs_as: RunsAs
     idempotent: bool
+    prepare: Callable[[], object] | None = None
 
     @property
     def summary(self) -> str:
@@ -485,14 +505,23 @@ class StepImplementation:
 @overload
 def step(run: Run, /) -> StepImplementation: ...
 @overload
-def step(*, runs_as: RunsAs = ..., idempotent: bool = ...) -> Callable[[Run], StepImplementation]: ...
 def step(
-    run: Run | None = None, /, *, runs_as: RunsAs = RunsAs.ISOLATED, idempotent: bool = False
+    *, runs_as: RunsAs = ..., idempotent: bool = ..., prepare: Callable[[], object] | None = ...
+) -> Callable[[Run], StepImplementation]: ...
+def step(
+    run: Run | None = None,
+    /,
+    *,
+    runs_as: RunsAs = RunsAs.ISOLATED,
+    idempotent: bool = False,
+    prepare: Callable[[], object] | None = None,
 ) -> StepImplementation | Callable[[Run], StepImplementation]:
     """Declare a step type; name, family, models and page come from the function.
 
     The function is named like its module and the step type, and takes ``(parameters, context)``.
-    ``idempotent`` says that after a crash the step may simply run again.
+    ``idempotent`` says that after a crash the step may simply run again. ``prepare`` is called once in
+    the process that all isolated steps are forked from, so that its imports are not paid for by each
+    of them: it may raise StepRefused, and must start no thread and open nothing that stays open.
     """
 
     def declare(run: Run) -> StepImplementation:
@@ -506,6 +535,7 @@ def step(
             run=run,
             runs_as=runs_as,
             idempotent=idempotent,
+            prepare=prepare,
         )
 
     return declare(run) if run else declare
