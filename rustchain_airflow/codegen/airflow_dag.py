@@ -19,6 +19,7 @@ from rustchain_airflow.codegen.pysource import (
     Call,
     Commented,
     Name,
+    comment,
     docstring,
     expression,
     one_line,
@@ -58,6 +59,7 @@ def generate(plan: Plan, *, dag_id: str | None = None, version: str, table: bool
     one statement a task, or a table of tasks; by default the number of steps decides. Raises Uncompilable.
     """
     settings = Settings(plan.airflow, ("airflow",))
+    settings.timezone()
     tasks = _tasks(plan)
     dag_id = dag_id or settings.text("dag_id") or _identifier(plan.name) or "mission"
     call = _dag(plan, dag_id, settings)
@@ -90,7 +92,7 @@ def _tasks(plan: Plan) -> list[Task]:
                 "task_display_name": f"{_displayed(names[step.id])} (errors tolerated)",
                 "trigger_rule": "one_done",
             }
-            remark = f"{step.id} may fail: what waits for it and for others waits for this gate"
+            remark = f"{step.id} may fail: what waits for it among others waits for this gate"
             tasks.append(Task(gate, "EmptyOperator", arguments, (step.id,), remark))
             before.add(step.id)
     leaves = tuple(task.task_id for task in tasks if task.task_id not in before)
@@ -205,6 +207,8 @@ def _dag(plan: Plan, dag_id: str, settings: Settings) -> Call:
     # Airflow takes a text that ends in ".md" for the name of a file and shows that file.
     arguments["doc_md"] = Name("__doc__") if doc is None else doc + "\n" if doc.endswith(".md") else doc
     arguments["schedule"] = settings.schedule()
+    if arguments["schedule"] is not None:
+        _refuse_required_inputs(plan)
     default_args = _default_args(plan, settings)
     optional = {
         "start_date": settings.date("start_date"),
@@ -220,9 +224,16 @@ def _dag(plan: Plan, dag_id: str, settings: Settings) -> Call:
     if plan.timeout_seconds is not None:
         limit = timedelta(seconds=plan.timeout_seconds)
         arguments["dagrun_timeout"] = Commented(
-            limit + BACKSTOP, "should the steps not keep mission_timeout themselves"
+            limit + BACKSTOP, "a backstop: the steps keep mission_timeout themselves"
         )
     return Call("DAG", keywords=arguments, exploded=True)
+
+
+def _refuse_required_inputs(plan: Plan) -> None:
+    for position, declared in enumerate(plan.inputs):
+        if declared.required and declared.default is None and declared.name not in plan.variables:
+            message = f'a mission with a schedule starts by itself, and this one needs a value for "{declared.name}"'
+            raise Uncompilable(("parameters", position), message, "give it a default, or take the schedule away")
 
 
 def _default_args(plan: Plan, settings: Settings) -> dict[str, Any]:
@@ -289,24 +300,28 @@ def _param(declared: Input, variables: Mapping[str, Any]) -> Call:
     if declared.enum is not None:
         keywords["enum"] = [*declared.enum, *([None] if arguments == [None] else [])]
     if declared.minimum is not None:
-        keywords["minimum"] = declared.minimum
+        keywords["minimum"] = _number(declared.minimum)
     if declared.maximum is not None:
-        keywords["maximum"] = declared.maximum
+        keywords["maximum"] = _number(declared.maximum)
     return Call("Param", arguments, keywords)
+
+
+def _number(value: float) -> float:
+    return int(value) if value == int(value) else value
 
 
 # --- text -----------------------------------------------------------------------------------------
 
 
 def _docstring(plan: Plan, version: str) -> str:
-    lines = [one_line(plan.name) or "Mission", ""]
+    lines = [*_wrapped(one_line(plan.name) or "Mission"), ""]
     if plan.description and plan.description.strip():
         lines += [wrapped for line in plan.description.strip().split("\n") for wrapped in _wrapped(line)]
         lines.append("")
     source = one_line(plan.source_name)
     digest = f" (sha256 {plan.source_digest[:8]})" if plan.source_digest else ""
     lines += [
-        f"Compiled by rustchain-airflow {version} from {source}{digest}.",
+        *_wrapped(f"Compiled by rustchain-airflow {version} from {source}{digest}."),
         "Edit the mission, not this file: the next `rustchain-airflow compile` overwrites it.",
     ]
     return docstring(lines)
@@ -329,14 +344,13 @@ _MODULES: Final = (
 def _imports(body: str) -> str:
     """Imports of what the code calls, sorted as a linter wants them."""
     used = set(_CALLED.findall(_STRINGS.sub('""', body)))
-    used |= {name for name in re.findall(r'^    \(\s*"(\w+Operator)"', body, re.MULTILINE) if name == "EmptyOperator"}
     groups: list[list[str]] = [[], []]
     if "pendulum.datetime" in used:
         groups[1].append("import pendulum")
     for module, names in _MODULES:
         if present := [name for name in names if name in used]:
             groups[module != "datetime"].append(_import(module, present))
-    ours = sorted(name for name in used if name.endswith("Operator") and name != "EmptyOperator")
+    ours = sorted((name for name in used if name in _OPERATORS), key=str.lower)
     groups[1].append(_import("rustchain_airflow.operators", ours or ["build_mission"]))
     return "\n".join("\n".join(group) + "\n" for group in groups if group)
 
@@ -367,7 +381,7 @@ def _statements(tasks: Sequence[Task], call: Call) -> str:
     for task in tasks:
         exploded = len(task.arguments) > 1
         creation = Call(task.operator, keywords=task.arguments, exploded=exploded)
-        remark = [f"    # {one_line(task.remark)}"] if task.remark else []
+        remark = comment(task.remark, indent=4) if task.remark else []
         blocks.append("\n".join([*remark, statement(f"{variables[task.task_id]} = ", creation, indent=4)]))
     start, result = variables[tasks[0].task_id], variables[tasks[-1].task_id]
     edges = [f"    {line}" for line in _edges(tasks, variables)]

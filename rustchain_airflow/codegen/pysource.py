@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Commented:
-    """A value with a remark behind it: ``trigger_rule="one_done",  # why``."""
+    """An item with a remark behind it, ``trigger_rule="one_done",  # why``, or before it where the line is full."""
 
     value: Any
     comment: str
@@ -60,13 +61,23 @@ def expression(value: Any, *, indent: int = 0, column: int = 0, trailing: int = 
     pad = " " * (indent + _INDENT)
     lines = []
     for prefix, item in items:
-        comment = ""
-        if isinstance(item, Commented):
-            item, comment = item.value, "  # " + one_line(item.comment)
-        start = len(pad) + _width(prefix)
-        body = expression(item, indent=len(pad), column=start, trailing=1)
-        lines.append(f"{pad}{prefix}{body},{comment}")
+        value, remark = (item.value, one_line(item.comment)) if isinstance(item, Commented) else (item, "")
+        body = expression(value, indent=len(pad), column=len(pad) + _width(prefix), trailing=1)
+        line = f"{pad}{prefix}{body},"
+        if remark and ("\n" in body or _width(line) + len("  # ") + _width(remark) > WIDTH):
+            lines.extend(comment(remark, indent=len(pad)))
+        elif remark:
+            line += f"  # {remark}"
+        lines.append(line)
     return "\n".join([opening, *lines, " " * indent + closing])
+
+
+def comment(text: str, *, indent: int = 0) -> list[str]:
+    """A remark on lines of its own."""
+    pad = " " * indent + "# "
+    return textwrap.wrap(
+        one_line(text), WIDTH, initial_indent=pad, subsequent_indent=pad, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def statement(prefix: str, value: Any, *, indent: int = 0) -> str:
@@ -109,6 +120,8 @@ def docstring(lines: Iterable[str]) -> str:
     """A triple-quoted docstring. No text in it can end it: quotes and backslashes are escaped where they could."""
     text = "\n".join("".join(_printable(character) for character in line).rstrip() for line in lines).strip()
     text = text.replace('"""', '\\"\\"\\"')
+    if text.startswith('"'):
+        text = " " + text
     if text.endswith('"'):
         text = text[:-1] + '\\"'
     return f'"""{text}\n"""' if "\n" in text else f'"""{text}"""'
