@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from rustchain_airflow.safety.paths import GuardedWorkspace
+from rustchain_airflow.steps.file.edit_file import EditFileOutput
 from rustchain_airflow.steps.sdk import StepError, StepRefused
 
 BEFORE = "one two\ntwo three\n"
@@ -73,7 +74,8 @@ def test_text_that_is_not_there_fails(run: Any, files: Any) -> None:
     """A find without a match is a failure that names it; what is known is in the output."""
     with pytest.raises(StepError, match=r"^nothing in a matches 'four'$") as error:
         run("edit_file", {"path": "a", "find": "four", "replace": "4", "backup": True}, files={"a": BEFORE})
-    assert error.value.output.model_dump()["changed"] is False
+    assert isinstance(error.value.output, EditFileOutput)
+    assert error.value.output.changed is False
     assert files() == {"a": BEFORE}
 
 
