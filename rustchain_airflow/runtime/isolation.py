@@ -35,7 +35,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
@@ -67,30 +67,28 @@ class ForkServer:
     """Runs JSON requests in forked children, many at once, from any thread.
 
     ``work`` names the function the children call, as ``module:function`` with ``(request) -> reply``,
-    both JSON objects. The server is started by the first request and replaced when it has died.
-    ``preload`` are modules it imports before it forks: they must not start threads. Standard output of
-    the children goes to standard error.
+    both JSON objects. A function ``prepare(kind)`` in the same module is called in the server itself, once
+    for each kind of request and before the first child of that kind: what it imports and caches, all
+    later children find done. It must start no thread. The server is started by the first request, and
+    replaced when it has died. Standard output of the children goes to standard error.
     """
 
     def __init__(
         self,
         work: str = _WORK,
         *,
-        preload: Sequence[str] = ("rustchain_airflow.steps.sdk",),
         grace_seconds: float = 2.0,
         max_reply_bytes: int = _MAX_REPLY_BYTES,
     ) -> None:
         self._work = work
-        self._preload = list(preload)
         self._grace_seconds = grace_seconds
         self._max_reply_bytes = max_reply_bytes
         self._lock = threading.Lock()
         self._server: _Server | None = None
 
-    def run(self, request: dict[str, Any], *, stop: StopToken, preload: Sequence[str] = ()) -> dict[str, Any]:
+    def run(self, request: dict[str, Any], *, stop: StopToken, kind: str = "") -> dict[str, Any]:
         """The reply of ``work`` to a request, from a child that is gone when this returns.
 
-        ``preload`` are further modules the server imports before this and all later children.
         Raises WorkerLost when the child ended without a reply, StepTimedOut or StepCancelled when it was
         stopped, StepError when the reply is too large.
         """
@@ -99,7 +97,7 @@ class ForkServer:
         control, control_of_server = socket.socketpair()
         with data, control:
             with data_of_child, control_of_server:
-                self._send(data_of_child, control_of_server, preload)
+                self._send(data_of_child, control_of_server, kind)
             child = _Child(data, control, json.dumps(request).encode(), self._max_reply_bytes)
             return child.wait(stop, self._grace_seconds)
 
@@ -118,7 +116,7 @@ class ForkServer:
     ) -> None:
         self.close()
 
-    def _send(self, data: socket.socket, control: socket.socket, preload: Sequence[str]) -> None:
+    def _send(self, data: socket.socket, control: socket.socket, kind: str) -> None:
         """Hand a request's sockets to the server, to a new one where the old one has died."""
         with self._lock:
             for _ in range(2):
@@ -126,8 +124,8 @@ class ForkServer:
                     self._server.close()
                     self._server = None
                 if self._server is None:
-                    self._server = _Server(self._work, self._preload)
-                if self._server.send(data, control, preload):
+                    self._server = _Server(self._work)
+                if self._server.send(data, control, kind):
                     return
         raise WorkerLost("the process that runs isolated steps could not be started; its standard error says why")
 
@@ -135,11 +133,11 @@ class ForkServer:
 class _Server:
     """The caller's end of a running fork server."""
 
-    def __init__(self, work: str, preload: list[str]) -> None:
+    def __init__(self, work: str) -> None:
         self._owner = os.getpid()
         self._requests, theirs = socket.socketpair()
         level = logging.getLogger("rustchain_airflow").getEffectiveLevel()
-        settings = {"requests": theirs.fileno(), "work": work, "preload": preload, "log_level": level}
+        settings = {"requests": theirs.fileno(), "work": work, "log_level": level}
         path = [os.path.abspath(entry) for entry in sys.path]  # noqa: PTH100 (an entry may be "", the current folder)
         with theirs:
             self._process = subprocess.Popen(
@@ -154,16 +152,16 @@ class _Server:
         """Whether it can be asked; not from a fork of the process that started it."""
         return self._owner == os.getpid() and self._process.poll() is None
 
-    def send(self, data: socket.socket, control: socket.socket, preload: Sequence[str]) -> bool:
+    def send(self, data: socket.socket, control: socket.socket, kind: str) -> bool:
         """Pass a request on; False when the server is gone."""
-        names = json.dumps(list(preload)).encode()
+        name = kind.encode()
         descriptors = array.array("i", [data.fileno(), control.fileno()])
         try:
             sent = self._requests.sendmsg(
-                [_HEADER.pack(_REQUEST, len(names))], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
+                [_HEADER.pack(_REQUEST, len(name))], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
             )
             assert sent == _HEADER.size
-            self._requests.sendall(names)
+            self._requests.sendall(name)
         except OSError:
             return False
         return True
@@ -317,29 +315,27 @@ def serve(settings: dict[str, Any]) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     logging.basicConfig(level=settings["log_level"], format="%(levelname)s %(name)s: %(message)s")
-    _load(settings["preload"])
-    module, _, function = settings["work"].partition(":")
-    work = getattr(importlib.import_module(module), function)
-    _ForkLoop(socket.socket(fileno=settings["requests"]), work).run()
-
-
-def _load(modules: Sequence[str]) -> None:
-    for module in modules:
-        if module not in sys.modules:
-            try:
-                importlib.import_module(module)
-            except Exception:  # the step that needs it says so better, in its own words
-                logging.getLogger(__name__).debug("%s cannot be imported", module, exc_info=True)
-    gc.collect()
-    gc.freeze()  # pages that no collection touches stay shared with the children
+    name, _, function = settings["work"].partition(":")
+    module = importlib.import_module(name)
+    loop = _ForkLoop(
+        socket.socket(fileno=settings["requests"]), getattr(module, function), getattr(module, "prepare", None)
+    )
+    loop.run()
 
 
 class _ForkLoop:
     """Forks, signals and reaps; nothing in it waits for anything but the next event."""
 
-    def __init__(self, requests: socket.socket, work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        requests: socket.socket,
+        work: Callable[[dict[str, Any]], dict[str, Any]],
+        prepare: Callable[[str], object] | None,
+    ) -> None:
         self._requests = requests
         self._work = work
+        self._prepare = prepare
+        self._prepared: set[str] = set()
         self._controls: dict[int, tuple[int, socket.socket]] = {}
         """By descriptor of the control socket: the child's pid, and the socket."""
         self._children: dict[int, socket.socket] = {}
@@ -376,15 +372,25 @@ class _ForkLoop:
             header, descriptors = b"", []
         if len(header) < _HEADER.size or len(descriptors) < 2:
             return False
-        names = _receive(self._requests, _HEADER.unpack(header)[1])
+        kind = _receive(self._requests, _HEADER.unpack(header)[1]).decode()
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
         data, control = (socket.socket(fileno=descriptor) for descriptor in descriptors)
-        if preload := [name for name in json.loads(names) if name not in sys.modules]:
-            _load(preload)
+        if kind not in self._prepared:
+            self._prepared.add(kind)
+            self._make_ready(kind)
         with data:
             self._fork(data, control)
         return True
+
+    def _make_ready(self, kind: str) -> None:
+        if self._prepare:
+            try:
+                self._prepare(kind)
+            except Exception:  # the step that needs it says so better, in its own words
+                logging.getLogger(__name__).debug("cannot prepare for %s", kind, exc_info=True)
+        gc.collect()
+        gc.freeze()  # pages that no collection touches stay shared with the children
 
     def _fork(self, data: socket.socket, control: socket.socket) -> None:
         server = os.getpid()

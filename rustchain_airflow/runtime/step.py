@@ -34,6 +34,7 @@ from rustchain_airflow.steps.sdk import (
     StepError,
     StepImplementation,
     StepRefused,
+    declared,
 )
 
 logger = logging.getLogger("rustchain_airflow.step")
@@ -84,6 +85,7 @@ class RunningStep:
         stop: StopToken,
         policy: Policy,
         connections: Connections,
+        isolated: bool = False,
     ) -> None:
         self.step_id = step_id
         self.mission_name = run.name
@@ -91,7 +93,13 @@ class RunningStep:
         self.attempt = attempt
         self.workspace = workspace
         self.environment = environment
-        self.processes = ProcessRunner(workspace, environment, stop=stop, grace_seconds=policy.stop_grace_seconds)
+        self.processes = ProcessRunner(
+            workspace,
+            environment,
+            stop=stop,
+            grace_seconds=policy.stop_grace_seconds,
+            own_group=not isolated,  # the fork server stops an isolated step as one group, its programs included
+        )
         self.connections = connections
         self.logger = logging.LoggerAdapter(logger, {"step_id": step_id})
         self._secrets = secrets
@@ -234,12 +242,23 @@ def _isolated(
             "policy": asdict(runtime.policy),
         },
         stop=stop,
+        kind=step.step_type.value,
     )
     if reply["status"] == StepStatus.SUCCESS:
         output: dict[str, Any] = reply["output"]
         return output
     kind = StepError if reply["retryable"] else StepRefused
     raise kind(reply["error"], output=reply["output"])
+
+
+def prepare(step_type: str) -> None:
+    """What the fork server does before the first step of a type: whatever all of them would do again."""
+    implementation = catalog.load(step_type)
+    declared(implementation.parameters)
+    for model in (implementation.parameters, implementation.output):
+        model.model_rebuild()
+    if implementation.prepare:
+        implementation.prepare()
 
 
 def work(request: dict[str, Any]) -> dict[str, Any]:
@@ -264,6 +283,7 @@ def work(request: dict[str, Any]) -> dict[str, Any]:
             connections=ResolvedConnections(
                 {reference: Connection(**connection) for reference, connection in request["connections"].items()}
             ),
+            isolated=True,
         )
         output = _json(implementation.run(parameters, running), policy)
         result = StepResult(request["step_id"], StepStatus.SUCCESS, output=output)

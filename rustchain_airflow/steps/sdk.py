@@ -375,8 +375,9 @@ class Processes(Protocol):
         """Run a program to its end, without a shell unless ``shell``; ``arguments[0]`` is then the script.
 
         ``environment`` is added to the step's own. Output beyond ``max_output_bytes`` per stream is
-        read and dropped; without ``capture`` it goes to the step's log line by line instead. Raises StepError for a program that does not exist, StepRefused for a
-        command the policy forbids, StepTimedOut or StepCancelled when it was stopped.
+        read and dropped; without ``capture`` it goes to the step's log line by line instead. Raises
+        StepError for a program that does not exist, StepRefused for a command the policy forbids,
+        StepTimedOut or StepCancelled when it was stopped.
         """
 
     def spawn(

@@ -23,7 +23,7 @@ from rustchain_airflow.steps.sdk import StepCancelled, StepError, StepRefused, S
 WORK = '''
 """What the children of these tests do."""
 
-import ctypes, os, pathlib, signal, subprocess, sys, time
+import ctypes, importlib, os, pathlib, signal, subprocess, sys, time
 
 
 def announce(request):
@@ -53,8 +53,17 @@ def state(request):
             "descriptors": descriptors, "wakeup": signal.set_wakeup_fd(-1)}
 
 
+PREPARED = []
+
+
+def prepare(kind):
+    PREPARED.append(kind)
+    if kind:
+        importlib.import_module(kind)
+
+
 def modules(request):
-    return {name: name in sys.modules for name in request["names"]}
+    return {name: name in sys.modules for name in request["names"]} | {"prepared": PREPARED}
 
 
 def big(request):
@@ -193,12 +202,17 @@ def _is_socket(descriptor: int) -> bool:
     return os.readlink(f"/proc/self/fd/{descriptor}").startswith("socket")
 
 
-def test_preload(server):
-    """The server has imported the sdk before it forks, and what a request asks to be preloaded for good."""
-    names = ["pydantic", "rustchain_airflow.steps.sdk", "late_module"]
-    assert ask(server, "modules", names=names) == {names[0]: True, names[1]: True, "late_module": False}
-    server.run({"do": "echo"}, stop=StopToken(60), preload=["late_module", "module_that_is_not_there"])
-    assert ask(server, "modules", names=names)["late_module"]
+def test_prepare(server):
+    """What the server prepares for a kind of request is done once, and found by all later children."""
+    names = ["rustchain_airflow.steps.sdk", "late_module"]
+    assert ask(server, "modules", names=names) == {names[0]: True, "late_module": False, "prepared": [""]}
+    for kind in ("late_module", "module_that_is_not_there", "late_module"):
+        assert server.run({"do": "echo"}, stop=StopToken(60), kind=kind) == {}
+    assert ask(server, "modules", names=names) == {
+        names[0]: True,
+        "late_module": True,
+        "prepared": ["", "late_module", "module_that_is_not_there"],
+    }
 
 
 LOSSES = [

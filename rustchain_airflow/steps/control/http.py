@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import socket
 import ssl
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 from urllib.parse import urlencode
@@ -127,7 +129,29 @@ class HttpOutput(Output):
     duration_ms: int = Field(description="Time of the whole exchange, in milliseconds.")
 
 
-@step
+@cache
+def _authorities(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    """The certificate authorities the environment trusts; loading them costs more than a request."""
+    return cast("ssl.SSLContext", require("httpx2", "network").create_ssl_context())
+
+
+def _trusted() -> ssl.SSLContext:
+    return _authorities(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@cache
+def _nobody() -> ssl.SSLContext:
+    """Trusts no authority at all: for a client that is made for http and must not speak https by mistake."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _prepare() -> None:
+    require("httpcore2", "network")  # httpx2 puts it off to the first request
+    _trusted()
+    _nobody()
+
+
+@step(prepare=_prepare)
 def http(parameters: HttpParameters, context: StepContext) -> HttpOutput:
     """Send an HTTP request and give back the response.
 
@@ -187,7 +211,7 @@ class _Exchange:
             request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), self._left())
             secure = url.scheme == "https"
             if secure not in clients:
-                verify = self._parameters.verify_tls if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                verify = _nobody() if not secure else _trusted() if self._parameters.verify_tls else False
                 clients[secure] = stack.enter_context(self._library.Client(verify=verify, cookies=cookies))
             response = clients[secure].send(request, stream=True, auth=None, follow_redirects=False)
             stack.callback(response.close)

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import base64
+import json
 import socket
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from rustchain_airflow.plan import PlannedStep
+from rustchain_airflow.runtime.context import ExecutionContext, MissionRun
+from rustchain_airflow.runtime.isolation import ForkServer
+from rustchain_airflow.runtime.step import StepRuntime, run_step
+from rustchain_airflow.runtime.stop import StopToken
+from rustchain_airflow.semantics import StepStatus
+from rustchain_airflow.step_type import StepType
 from rustchain_airflow.steps.sdk import Connection, StepError, StepRefused
 
 
@@ -389,3 +398,13 @@ def test_missing_body_file(run, web):
     """A body_file that is not there is named."""
     with pytest.raises(StepError, match='body_file "nope" is not a file'):
         run("http", {"url": web.url(), "method": "POST", "body_file": "nope"})
+
+
+def test_in_isolation(web, tmp_path):
+    """In a child of the fork server, which has prepared for it, a request is what it is here."""
+    run = MissionRun("m", "1.0", "run-1", datetime.now(UTC), str(tmp_path))
+    planned = PlannedStep("get", "get", StepType.HTTP, 0, {"url": web.url("/status/200"), "output_file": "x.json"})
+    with ForkServer() as fork_server, StopToken(60) as stop:
+        result = run_step(planned, StepRuntime(ExecutionContext(run), fork_server=fork_server), stop=stop)
+    assert (result.status, result.error) == (StepStatus.SUCCESS, None)
+    assert json.loads((tmp_path / "x.json").read_text()) == {"reason": "because"}
