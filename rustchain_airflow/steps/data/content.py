@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -70,7 +71,7 @@ class Content:
             raise StepError(f"{self.name}:{line}: not UTF-8: byte 0x{self.data[error.start]:02x}") from None
 
     def document(self, format: Format) -> Document:
-        """The text as a YAML or JSON document. Raises StepError naming line and column of the first fault."""
+        """The text as a YAML or JSON document. Raises NotADocument."""
         return document(self.data, name=self.name, format=format)
 
 
@@ -87,15 +88,22 @@ def read_content(text: str | None, file: str | None, context: StepContext, *, na
     return Content(name, data, is_inline=True)
 
 
+class NotADocument(StepError):
+    """A text that is not the JSON or YAML it should be; ``faults`` holds all that one pass finds."""
+
+    def __init__(self, name: str, faults: Sequence[Fault]) -> None:
+        super().__init__(_message(name, faults[0]))
+        self.faults = faults
+
+
 def document(text: str | bytes, *, name: str, format: Format) -> Document:
-    """A text as a document. Raises StepError naming line and column of the first fault."""
+    """A text as a document. Raises NotADocument, whose message names line and column of the first fault."""
     try:
         return read_text(text, name=name, format=format)
     except SourceError as error:
-        raise StepError(fault_message(name, error.faults[0])) from None
+        raise NotADocument(name, error.faults) from None
 
 
-def fault_message(name: str, fault: Fault) -> str:
-    """One line: the place, the fault, and the help where there is some."""
+def _message(name: str, fault: Fault) -> str:
     place = f"{name}:{fault.span.line}:{fault.span.column}" if fault.span else name
     return f"{place}: {fault.message}" + (f" ({fault.help})" if fault.help else "")

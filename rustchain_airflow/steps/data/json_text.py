@@ -6,8 +6,8 @@ import json
 import math
 from typing import Any, NoReturn
 
-from rustchain_airflow.steps.data.content import MAX_DEPTH, Content
-from rustchain_airflow.steps.sdk import StepError
+from rustchain_airflow.source import Fault
+from rustchain_airflow.steps.data.content import MAX_DEPTH, Content, NotADocument
 
 
 class _Lax(ValueError):
@@ -18,7 +18,7 @@ def parse_json_text(content: Content) -> Any:
     """The value of a JSON text (RFC 8259).
 
     Duplicate keys, NaN and Infinity, numbers beyond a double, halves of surrogate pairs and nesting beyond
-    `MAX_DEPTH` are refused like any other fault: a StepError with line and column where they are known.
+    `MAX_DEPTH` are refused like any other fault: NotADocument with line and column where they are known.
     """
     try:
         value = json.loads(content.text(), object_pairs_hook=_object, parse_constant=_constant)
@@ -29,7 +29,7 @@ def parse_json_text(content: Content) -> Any:
         reason = str(error) or "not JSON"
         if isinstance(error, RecursionError):
             reason = f"nested deeper than {MAX_DEPTH} levels"
-        raise StepError(f"{content.name}: {reason}") from None
+        raise NotADocument(content.name, [Fault("RC001", reason)]) from None
     return value
 
 

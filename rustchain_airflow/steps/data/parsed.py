@@ -43,7 +43,7 @@ def finish(value: Any, parameters: ParseParameters, context: StepContext) -> tup
     first = next(schema.violations(value), None) if schema else None
     part = value if parameters.pointer is None else resolve_pointer(value, parameters.pointer)
     if first is not None:
-        place = join_pointer(list(first.path)) or "the root"
+        place = join_pointer(first.path) or "the root"
         raise StepError(
             f"the schema is not satisfied at {place}: {first.message}", output={"parsed": part, "valid": False}
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -42,7 +43,7 @@ def split_pointer(pointer: str) -> list[str]:
     return pointer.split("/")[1:]
 
 
-def join_pointer(path: list[str | int]) -> str:
+def join_pointer(path: Sequence[str | int]) -> str:
     """The pointer of a path of keys and indices; "" is the whole."""
     return "".join("/" + str(segment).replace("~", "~0").replace("/", "~1") for segment in path)
 

@@ -6,16 +6,15 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from rustchain_airflow.source import Document
-from rustchain_airflow.steps.data.content import Content, document
-from rustchain_airflow.steps.sdk import StepError
+from rustchain_airflow.source import Document, Fault
+from rustchain_airflow.steps.data.content import Content, NotADocument, document
 
 # YAML forbids both markers at the start of a line inside any scalar, so a line that starts with one is one.
 _MARKER: Final = re.compile(r"^(---|\.\.\.)(?=[ \t\r\n]|\Z)", re.MULTILINE)
 
 
 def read_documents(content: Content) -> Iterator[Document]:
-    """Each document in order, its lines counted from the start of the stream. Raises StepError for a fault."""
+    """Each document in order, its lines counted from the start of the stream. Raises NotADocument."""
     text = content.text()
     found = False
     for start, end in _extents(text):
@@ -27,7 +26,7 @@ def read_documents(content: Content) -> Iterator[Document]:
         padding = "\n" * text.count("\n", 0, start)
         yield document(padding + body, name=content.name, format="yaml")
     if not found:
-        raise StepError(f"{content.name} is empty")
+        raise NotADocument(content.name, [Fault("RC015", "the text is empty")])
 
 
 def _extents(text: str) -> Iterator[tuple[int, int]]:

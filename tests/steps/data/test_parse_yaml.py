@@ -73,8 +73,8 @@ def test_documents_of_a_stream(run, text, documents):
         ("a: *nowhere\n", "content:1:4: "),
         (BOMB, "alias"),
         ("[" * 5_000 + "]" * 5_000, "nest|deep"),
-        ("# nothing\n", "content is empty"),
-        ("", "content is empty"),
+        ("# nothing\n", "content: the text is empty"),
+        ("", "content: the text is empty"),
     ],
 )
 def test_what_is_not_yaml_fails_at_its_line(run, text, message):
