@@ -115,7 +115,7 @@ class StepOperator(MissionOperator):
             outputs=self.outputs,
         )
 
-    def render_template_fields(self, context: Context, jinja_env: object = None) -> None:  # noqa: ARG002
+    def render_template_fields(self, context: Context, jinja_env: object = None) -> None:
         """Fill in ``{{ … }}`` by the mission's rules; Jinja would read them differently (semantics §7.6)."""
         runtime = self._runtime = self._make_runtime(context)
         try:
@@ -126,7 +126,7 @@ class StepOperator(MissionOperator):
         for name, value in self._rendered.items():
             setattr(self, _SHOWN + name, runtime.secrets.mask_value(value))
 
-    def pre_execute(self, context: Context) -> None:  # noqa: ARG002
+    def pre_execute(self, context: Context) -> None:
         """Let the step's own time limit come first: Airflow's alarm would cut it short without stopping its work."""
         self.execution_timeout = self._time_limit + BACKSTOP
 

@@ -1,7 +1,7 @@
 """Runs plans as compiled DAGs on a real Airflow in this process: one database a session, about 0.4 s a run.
 
-`dag.test()` runs the tasks of a run one after another, through the real execution API and metadata database. Only what
-needs two steps in flight together, and the limits a scheduler enforces (concurrency, priorities), is out of its reach.
+The tasks of a run go one after another, the weightiest first, through the real execution API and metadata database: a
+scheduler with one slot. Only what needs two steps in flight together is out of its reach.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,13 +102,12 @@ class AirflowRuns:
 
         from rustchain_airflow.operators._mission import workspace_folder
 
-        with _impatient():
+        (result_task,) = (task.task_id for task in dag.tasks if task.is_teardown)
+        with _one_slot():
             dag_run = dag.test(run_conf=dict(conf or {}))
         with create_session() as session:
             result = session.scalar(
-                XComModel.get_many(
-                    run_id=dag_run.run_id, key="return_value", dag_ids=dag.dag_id, task_ids="mission_result"
-                )
+                XComModel.get_many(run_id=dag_run.run_id, key="return_value", dag_ids=dag.dag_id, task_ids=result_task)
             )
             rendered = session.execute(
                 select(RenderedTaskInstanceFields.task_id, RenderedTaskInstanceFields.rendered_fields).where(
@@ -125,17 +124,44 @@ class AirflowRuns:
 
 
 @contextmanager
-def _impatient() -> Iterator[None]:
-    """`dag.test()` sleeps a second whenever nothing is ready, also while skips are still on their way."""
-    sleep = time.sleep
+def _one_slot() -> Iterator[None]:
+    """Have `dag.test()` do what a scheduler with one slot does.
+
+    By itself it runs whatever is ready in no order, all of it before it looks again; and it sleeps a second whenever
+    nothing is ready, also while skips are still on their way. Here one task runs at a time, the weightiest first.
+    """
+    from airflow.models.dagrun import DagRun
+    from airflow.sdk.definitions import dag as dag_module
+
+    sleep, update_state, run_task = time.sleep, DagRun.update_state, dag_module._run_task
+    taken = False
 
     def shorter(seconds: float) -> None:
         asked_by = sys._getframe(1).f_globals["__name__"]
-        sleep(min(seconds, 0.02) if asked_by == "airflow.sdk.definitions.dag" else seconds)
+        sleep(min(seconds, 0.02) if asked_by == dag_module.__name__ else seconds)
+
+    def look_again(*args: Any, **kwargs: Any) -> Any:
+        nonlocal taken
+        taken = False
+        return update_state(*args, **kwargs)
+
+    def run_weightiest(*, ti: Any, **kwargs: Any) -> Any:
+        nonlocal taken
+        if taken or min(ti.get_dagrun().get_task_instances(state=["scheduled"]), key=_rank).task_id != ti.task_id:
+            return None
+        taken = True
+        return run_task(ti=ti, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "sleep", shorter)
+        patch.setattr(DagRun, "update_state", look_again)
+        patch.setattr(dag_module, "_run_task", run_weightiest)
         yield
+
+
+def _rank(ti: Any) -> tuple[bool, int]:
+    """Tasks that take no slot come first, as in a scheduler; the others by weight."""
+    return ti.operator not in ("EmptyOperator", "MissionStartOperator"), -ti.priority_weight
 
 
 def load_dag(path: Path) -> Any:
@@ -182,3 +208,9 @@ def airflow_runs(airflow_home: Path) -> AirflowRuns:
     initdb()
     logging.getLogger("airflow").setLevel(logging.WARNING)
     return runs
+
+
+@pytest.fixture
+def run_plan(airflow_runs: AirflowRuns) -> Callable[..., AirflowRun]:
+    """``run_plan(plan, conf=None, env=None)``: compile a plan, run it, and give back how it ended."""
+    return airflow_runs.run

@@ -7,4 +7,4 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from airflow_runs import airflow_home, airflow_runs  # noqa: F401  (fixtures)
+from airflow_runs import airflow_home, airflow_runs, run_plan  # noqa: F401  (fixtures)

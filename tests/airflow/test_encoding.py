@@ -92,7 +92,7 @@ SCENARIOS = {
         ],
         {"max_concurrent_steps": 1},
         "Failed",
-        {"l1": "Success", "f": "Failed", "l2": None, "l3": "Skipped"},
+        {"l1": "Success", "f": "Failed", "l2": "Skipped", "l3": "Skipped"},
     ),
     "s4 a tolerated failure at the end does not fail the mission": (
         [{"id": "a"}, {"id": "t", "run": FAIL, "after": ["a"], **TOLERATED}],

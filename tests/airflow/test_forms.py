@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow_runs import AirflowRuns, load_dag
+from airflow_runs import load_dag
 
 from rustchain_airflow.check import check_file
 from rustchain_airflow.codegen.airflow_dag import generate
@@ -80,7 +80,7 @@ def test_a_worker_builds_one_task(airflow_home: Path, tmp_path: Path, monkeypatc
         return [(step.id, step.edges, step.continue_on_error) for step in dag.get_task("s123").planned_steps()]
 
     assert edges(one) == edges(whole)
-    assert dict((step_id, found) for step_id, found, _ in edges(one))["s123"] == (Edge("s112"), Edge("s113"))
+    assert {step_id: found for step_id, found, _ in edges(one)}["s123"] == (Edge("s112"), Edge("s113"))
 
 
 def test_the_first_in_the_file_goes_first(airflow_home: Path, tmp_path: Path) -> None:
