@@ -22,6 +22,7 @@ MAX_SHOWN_CHARACTERS: Final = 256 * 1024
 """How much of a tool's text an output holds: the end, where tools say what matters."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_FILE_AND_PLACE = re.compile(r"\S+:\d+:\d+:")
 _PLACE = re.compile(r"[:(\[]\d+[:,)\]]")
 
 
@@ -137,9 +138,10 @@ def shown(text: str) -> str:
 
 
 def first_fault(result: ProcessResult) -> str:
-    """The line of a failed tool's text that most likely says why: the first error with a place, or the first."""
+    """The line of a failed tool's text that most likely says why: an error with its place, if there is one."""
     lines = [line.strip() for text in (result.stderr, result.stdout) for line in _COLOURS.sub("", text).splitlines()]
     errors = [line for line in lines if "error" in line.lower()]
     placed = [line for line in errors if _PLACE.search(line)]
-    said = next(iter([*placed, *errors, *reversed([line for line in lines if line])]), "")
+    files = [line for line in lines if _FILE_AND_PLACE.match(line)]
+    said = next(iter([*placed, *files, *errors, *reversed([line for line in lines if line])]), "")
     return said[:300] or f"exit code {result.exit_code}"
