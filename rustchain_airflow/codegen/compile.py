@@ -50,13 +50,13 @@ def compile_checked(checked: Checked, *, dag_id: str) -> str:
         raise InvalidMission(_placed(checked.document, [finding])) from error
 
 
-def compile_folder(folder: Path, paths: Iterable[Path] | None = None) -> Iterator[Compiled]:
+def compile_folder(folder: Path, paths: Iterable[Path] | None = None, *, strict: bool = False) -> Iterator[Compiled]:
     """Every mission of a folder, or those of ``paths``; one that does not compile is in nobody's way.
 
     Diagnostics name files relative to the folder. Two missions with one dag_id: see `refuse_same_dag_id`.
     """
     for path in missions_in(folder) if paths is None else paths:
-        yield _compiled(path, folder)
+        yield _compiled(path, folder, strict=strict)
 
 
 def refuse_same_dag_id(paths: Mapping[str, Iterable[Path]], folder: Path) -> Iterator[Compiled]:
@@ -73,7 +73,7 @@ def refuse_same_dag_id(paths: Mapping[str, Iterable[Path]], folder: Path) -> Ite
             yield Compiled(folder / name, dag_id, None, (finding,))
 
 
-def _compiled(path: Path, folder: Path) -> Compiled:
+def _compiled(path: Path, folder: Path, *, strict: bool = False) -> Compiled:
     dag_id, name = dag_id_of(path, folder), path.relative_to(folder).as_posix()
     try:
         checked = check_document(replace(read_file(path), name=name))

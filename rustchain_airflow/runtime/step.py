@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,6 +70,18 @@ class ResolvedConnections:
         return self._resolved[reference]
 
 
+class _MaskedLogger(logging.LoggerAdapter[logging.Logger]):
+    """A logger whose messages name the step and show no secret."""
+
+    secrets: Secrets
+
+    def log(self, level: int, msg: object, *args: object, **keywords: Any) -> None:
+        if self.isEnabledFor(level):
+            assert self.extra is not None
+            text = self.secrets.mask(str(msg) % args if args else str(msg))
+            self.logger.log(level, "%s: %s", self.extra["step_id"], text, **keywords)
+
+
 class RunningStep:
     """The StepContext of one attempt."""
 
@@ -93,15 +105,17 @@ class RunningStep:
         self.attempt = attempt
         self.workspace = workspace
         self.environment = environment
+        self.logger = _MaskedLogger(logger, {"step_id": step_id})
+        self.logger.secrets = secrets
         self.processes = ProcessRunner(
             workspace,
             environment,
             stop=stop,
             grace_seconds=policy.stop_grace_seconds,
             own_group=not isolated,  # the fork server stops an isolated step as one group, its programs included
+            log=self.logger.info,
         )
         self.connections = connections
-        self.logger = logging.LoggerAdapter(logger, {"step_id": step_id})
         self._secrets = secrets
         self._stop = stop
 
@@ -149,7 +163,7 @@ def _run(
     implementation = catalog.load(step.step_type)
     parameters = validate(implementation, rendered)
     workspace = GuardedWorkspace(Path(runtime.run.workspace))
-    _guard(implementation, parameters, workspace, runtime.secrets)
+    _guard(parameters, workspace, runtime.secrets)
     resolved = _connections(implementation, parameters, runtime)
     if implementation.runs_as is RunsAs.ISOLATED:
         return _isolated(step, rendered, resolved, runtime, stop, attempt)
@@ -179,17 +193,28 @@ def validate(implementation: StepImplementation, rendered: Mapping[str, Any]) ->
         raise StepRefused(f"invalid parameters: {faults}") from None
 
 
-def _guard(
-    implementation: StepImplementation, parameters: Parameters, workspace: GuardedWorkspace, secrets: Secrets
-) -> None:
+def _guard(parameters: Parameters, workspace: GuardedWorkspace, secrets: Secrets) -> None:
     """Refuse paths that leave the workspace before anything runs, and note which values are secret."""
-    for name in implementation.declared.paths:
+    fields = declared(type(parameters))
+    for name, access in fields.paths.items():
         for path in _texts(getattr(parameters, name)):
-            workspace.locate(path)
-    for name, markers in implementation.declared.markers.items():
+            workspace.locate(path, access=access)
+    for name, markers in fields.markers.items():
         if Marker.SECRET in markers:
             for value in _texts(getattr(parameters, name)):
                 secrets.add(value)
+    for name in type(parameters).model_fields:
+        for group in _groups(getattr(parameters, name)):
+            _guard(group, workspace, secrets)
+
+
+def _groups(value: Any) -> Iterator[Parameters]:
+    """The nested groups of parameters in a value."""
+    if isinstance(value, Parameters):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _groups(item)
 
 
 def _texts(value: Any) -> list[str]:
@@ -270,7 +295,7 @@ def work(request: dict[str, Any]) -> dict[str, Any]:
     try:
         implementation = catalog.load(request["step_type"])
         parameters = validate(implementation, request["parameters"])
-        _guard(implementation, parameters, workspace, secrets)
+        _guard(parameters, workspace, secrets)
         running = RunningStep(
             request["step_id"],
             run=run,
