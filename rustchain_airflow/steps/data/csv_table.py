@@ -35,8 +35,8 @@ Expression: TypeAlias = Any
 SHOWN_FAULTS: Final = 5
 MAX_FAULTS: Final = 1_000
 
-_IS_NUMBER: Final = rf"^\s*{NUMBER}\s*$"
-_IS_INTEGER: Final = rf"^\s*{INTEGER}\s*$"
+_EXACT_DOUBLES: Final = 2**53
+"""Integers below are doubles; of the others, several are one double."""
 _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "eq": lambda left, right: left == right,
     "ne": lambda left, right: left != right,
@@ -176,9 +176,9 @@ def _number(table: Table, name: str) -> Expression:
     polars = require("polars", "data")
     if name in table.computed:
         return polars.col(name)
-    text = polars.col(name)
-    number = text.str.strip_chars().str.strip_prefix("+").cast(polars.Float64, strict=False)
-    return polars.when(text.str.contains(_IS_NUMBER) & number.is_finite()).then(number)
+    # What polars reads as a finite number is what `NUMBER` describes.
+    number = polars.col(name).str.strip_chars().cast(polars.Float64, strict=False)
+    return polars.when(number.is_finite()).then(number)
 
 
 def _integer(table: Table, name: str) -> Expression:
@@ -186,9 +186,7 @@ def _integer(table: Table, name: str) -> Expression:
     polars = require("polars", "data")
     if name in table.computed:
         return polars.col(name).cast(polars.Int64, strict=False)
-    text = polars.col(name)
-    integer = text.str.strip_chars().str.strip_prefix("+").cast(polars.Int64, strict=False)
-    return polars.when(text.str.contains(_IS_INTEGER)).then(integer)
+    return polars.col(name).str.strip_chars().cast(polars.Int64, strict=False)
 
 
 def _kinds(table: Table, names: Iterable[str]) -> dict[str, str]:
@@ -286,9 +284,10 @@ def validate(table: Table, operation: ops.Validate) -> Table:
     count = 0
     try:
         for _, found in FormCheck(table.source.file, table.source.dialect):
-            count += len(found)
-            faults += [{"path": "", "line": fault.line, "message": fault.message} for fault in found]
-            del faults[MAX_FAULTS:]
+            if found:
+                count += len(found)
+                faults += [{"path": "", "line": fault.line, "message": fault.message} for fault in found]
+                del faults[MAX_FAULTS:]
     except Malformed as error:
         raise table.source.failure(error) from None
     if operation.rules is not None:
@@ -436,8 +435,7 @@ def _compared(table: Table, column: str, op: str, value: Any) -> Expression:
             return compare(_text(table, column), value)
         value = int(value) if re.fullmatch(INTEGER, value) else float(value)
     number = compare(_number(table, column), float(value))
-    if isinstance(value, int) and abs(value) < 2**63:
-        # Doubles cannot tell apart integers beyond 2**53.
+    if isinstance(value, int) and _EXACT_DOUBLES <= abs(value) < 2**63:
         integer = _integer(table, column)
         return polars.when(integer.is_not_null()).then(compare(integer, value)).otherwise(number)
     return number

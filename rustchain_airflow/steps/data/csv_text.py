@@ -7,7 +7,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, BinaryIO, Final
+from typing import Annotated, Any, BinaryIO, Final, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
@@ -80,9 +80,8 @@ class Malformed(Exception):
         self.fault = fault
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row, and the lines of the text it starts and ends on."""
+class Row(NamedTuple):
+    """One row, and the lines of the text it starts and ends on; a tuple, because there are millions of them."""
 
     line: int
     last_line: int
@@ -111,10 +110,12 @@ def rows(file: BinaryIO, dialect: CsvParameters) -> Iterator[Row]:
             strict=True,
         )
         for cells in reader:
-            if any(cells) or several is False:
-                several = len(cells) > 1 if several is None else several
-                yield Row(line, reader.line_num, cells or [""])
-            line = reader.line_num + 1
+            last_line = reader.line_num
+            if several is None and any(cells):
+                several = len(cells) > 1
+            if several is False or any(cells):
+                yield Row(line, last_line, cells or [""])
+            line = last_line + 1
     except csv.Error as error:
         raise Malformed(CsvFault(line, _reason(error, dialect))) from None
     except UnicodeError:
@@ -185,21 +186,27 @@ class FormCheck:
         self._file = file
         self._dialect = dialect
 
-    def __iter__(self) -> Iterator[tuple[Row, list[CsvFault]]]:
+    def __iter__(self) -> Iterator[tuple[Row, Sequence[CsvFault]]]:
         """Each row, header included, with what is wrong with its form. Raises Malformed where rows end."""
-        for row in rows(self._file, self._dialect):
-            if not self.names:
-                if self._dialect.has_header:
-                    self.names = row.cells
-                    yield row, _duplicates(row)
-                    continue
-                self.names = [f"column_{number}" for number in range(1, len(row.cells) + 1)]
-            self.row_count += 1
-            expected, given = len(self.names), len(row.cells)
-            fault = CsvFault(row.line, f"{given} cells where there are {expected} columns")
-            yield row, [] if expected == given else [fault]
-        if not self.names:
+        numbered = rows(self._file, self._dialect)
+        first = next(numbered, None)
+        if first is None:
             raise Malformed(CsvFault(1, "the file is empty"))
+        width = len(first.cells)
+        if self._dialect.has_header:
+            self.names = first.cells
+            yield first, _duplicates(first)
+        else:
+            self.names = [f"column_{number}" for number in range(1, width + 1)]
+            self.row_count = 1
+            yield first, ()
+        for row in numbered:
+            self.row_count += 1
+            given = len(row.cells)
+            if given == width:
+                yield row, ()
+            else:
+                yield row, [CsvFault(row.line, f"{given} cells where there are {width} columns")]
 
 
 def _duplicates(header: Row) -> list[CsvFault]:
