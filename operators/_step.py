@@ -33,7 +33,8 @@ from rustchain_airflow.semantics import (
     mission_timed_out,
 )
 from rustchain_airflow.step_type import StepType
-from rustchain_airflow.steps.sdk import StepError
+from rustchain_airflow.steps import catalog
+from rustchain_airflow.steps.sdk import StepError, StepRefused
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -72,6 +73,7 @@ class StepOperator(MissionOperator):
         weight_rule: str = "absolute",
         **kwargs: Any,
     ) -> None:
+        kwargs.setdefault("doc_md", _summary(step_type))
         super().__init__(
             priority_weight=1 if priority_weight is None else priority_weight,
             retries=retries,
@@ -231,6 +233,15 @@ class StepOperator(MissionOperator):
             raise AirflowSkipException(reason)
         _record.push(ti, StepResult.from_json(last))
         raise AirflowFailException(f"{last['error']} (no further attempt: {reason})")
+
+
+@cache
+def _summary(step_type: str) -> str | None:
+    """What a step type does, in a sentence; None for one that is not available."""
+    try:
+        return catalog.load(step_type).summary
+    except (StepRefused, ImportError):
+        return None
 
 
 def _reference(text: str) -> Reference:

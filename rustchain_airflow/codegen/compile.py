@@ -21,6 +21,10 @@ SAME_DAG_ID = "RC603"
 """Two missions that would be one DAG."""
 
 
+COMPILER_FAULT = "RC699"
+"""A fault of the compiler: no other mission may suffer for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """One mission of a folder: the DAG it became, or why it did not become one."""
@@ -56,7 +60,14 @@ def compile_folder(folder: Path, paths: Iterable[Path] | None = None, *, strict:
     Diagnostics name files relative to the folder. Two missions with one dag_id: see `refuse_same_dag_id`.
     """
     for path in missions_in(folder) if paths is None else paths:
-        yield _compiled(path, folder, strict=strict)
+        try:
+            compiled = _compiled(path, folder, strict=strict)
+        except Exception as error:
+            name = path.relative_to(folder).as_posix()
+            message = f"the compiler itself failed: {type(error).__name__}: {error}"
+            finding = Diagnostic(COMPILER_FAULT, Severity.ERROR, name, None, message, "please report this")
+            compiled = Compiled(path, dag_id_of(path, folder), None, (finding,))
+        yield compiled
 
 
 def refuse_same_dag_id(paths: Mapping[str, Iterable[Path]], folder: Path) -> Iterator[Compiled]:
@@ -76,7 +87,7 @@ def refuse_same_dag_id(paths: Mapping[str, Iterable[Path]], folder: Path) -> Ite
 def _compiled(path: Path, folder: Path, *, strict: bool = False) -> Compiled:
     dag_id, name = dag_id_of(path, folder), path.relative_to(folder).as_posix()
     try:
-        checked = check_document(replace(read_file(path), name=name))
+        checked = check_document(replace(read_file(path), name=name), strict=strict)
     except SourceError as error:
         return Compiled(
             path, dag_id, None, tuple(diagnostics.from_source_error(SourceError(name, error.faults, error.text)))

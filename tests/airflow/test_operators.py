@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,7 +67,7 @@ def test_secrets_are_masked(run_plan: RunPlan) -> None:
 
 
 def test_conf_and_params(run_plan: RunPlan) -> None:
-    """Context variables come from the mission, its inputs' defaults, and the run's conf, later wins (semantics §7.4)."""
+    """Context variables come from the mission, its inputs' defaults, and the run's conf; later wins (§7.4)."""
     plan = mission(
         {"id": "a", "parameters": {"message": "{{ region }}/{{ rows }}/{{ style }}", "style": "{{ style }}"}},
         variables={"region": "eu"},
@@ -151,6 +153,34 @@ def test_lost_worker(run_plan: RunPlan, monkeypatch: pytest.MonkeyPatch) -> None
     assert run.statuses == {"lost": "Failed", "after": "Skipped"}
     assert "worker was lost" in run.errors["lost"]
     assert run.result["status"] == "Failed"
+
+
+def test_cancel(run_plan: RunPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the worker is told to stop a step, its work is stopped and the mission is Cancelled (semantics §6.1)."""
+    before = signal.getsignal(signal.SIGTERM)
+    plan = mission(
+        {"id": "long", **shell("kill -TERM $PPID; sleep 60; touch never"), "retry_attempts": 2},
+        {"id": "after", "depends_on": ["long"]},
+    )
+    try:
+        run = run_plan(plan)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert run.result["status"] == "Cancelled"
+    assert run.state == "failed"
+    assert run.errors == {"long": "mission was cancelled", "after": "mission was cancelled"}
+    assert run.result["step_results"]["long"]["attempts"] == 1
+    assert not (run.workspace / "never").exists()
+
+
+def test_documentation(airflow_home: Path) -> None:
+    """A task says what its step type does, and shows it as its kind (semantics §10.2)."""
+    from rustchain_airflow.operators import ControlOperator
+    from rustchain_airflow.steps import catalog
+
+    task = ControlOperator(task_id="a", step_type="noop")
+    assert task.doc_md == catalog.load("noop").summary
+    assert task.operator_name == "noop"
 
 
 def test_our_own_task_ids_give_way(run_plan: RunPlan) -> None:
