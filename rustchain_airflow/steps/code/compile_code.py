@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from rustchain_airflow.steps.code import toolchain
-from rustchain_airflow.steps.code.languages import Language, detect, sources
+from rustchain_airflow.steps.code.languages import HEADERS, Language, detect, sources
 from rustchain_airflow.steps.code.toolchain import Tool, find, first_fault, folder_of, shown
 from rustchain_airflow.steps.sdk import (
     Alias,
@@ -135,7 +135,7 @@ class _Compilation:
         """The source files, by absolute path: no name can be taken for an option."""
         languages = [Language.C, Language.CPP] if self.language is Language.CPP else [self.language]
         found = sources(self.context, self.paths, languages)
-        return [self.located(path) for path in found if not path.endswith((".h", ".hpp", ".hh", ".hxx"))]
+        return [self.located(path) for path in found if not path.endswith(HEADERS)]
 
     def located(self, path: str) -> str:
         return str(self.context.workspace.locate(path))

@@ -37,6 +37,8 @@ SUFFIXES = {
     Language.PHP: (".php",),
 }
 
+HEADERS = (".h", ".hpp", ".hh", ".hxx")
+
 _OF_SUFFIX = {suffix: language for language, suffixes in SUFFIXES.items() for suffix in suffixes}
 
 _ALIASES = {
