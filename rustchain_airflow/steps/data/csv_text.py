@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, BinaryIO, Final, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from rustchain_airflow.steps.sdk import Parameters
@@ -62,6 +62,12 @@ class CsvParameters(Parameters):
     has_header: bool = Field(
         True, description="Whether the first row names the columns; otherwise they are column_1, column_2 …"
     )
+
+    @model_validator(mode="after")
+    def _delimiter_is_no_quote(self) -> CsvParameters:
+        if self.delimiter == self.quotechar:
+            raise PydanticCustomError("value_error", "delimiter and quotechar are the same")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
