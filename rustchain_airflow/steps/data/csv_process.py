@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from contextlib import ExitStack
 from typing import Annotated, Any, ClassVar
@@ -97,6 +98,9 @@ def csv_process(parameters: CsvProcessParameters, context: StepContext) -> CsvPr
     Input is streamed: larger than memory is fine, except that sort, deduplicate, distinct counts and the smaller side
     of a join are held in memory.
     """
+    # Read by polars' allocator when it is loaded, in this step's own process: give freed pages back at once, which
+    # keeps the peak of a streaming run near the library's working set.
+    os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:0")
     with ExitStack() as cleanup:
         table = open_table(parameters.content, parameters.file, parameters, parameters.schema, context, cleanup)
         statistics = None
