@@ -335,15 +335,20 @@ class GuardedWorkspace:
     # --- writing ----------------------------------------------------------------------------------
 
     @contextmanager
-    def write(self, path: str, *, mode: int | None = None, overwrite: bool = True) -> Iterator[BinaryIO]:
+    def write(
+        self, path: str, *, mode: int | None = None, overwrite: bool = True, durable: bool = True
+    ) -> Iterator[BinaryIO]:
         """A file that appears whole or not at all.
 
         Written beside its destination, flushed to disk and renamed when the block ends without an error; removed
         otherwise. Parents are made. A new file has mode 0666 less the umask, a replaced one keeps its mode,
         unless ``mode`` says otherwise. A link is written through, where it leads inside. Without ``overwrite``
-        an existing file is a StepError, and of several writers one wins.
+        an existing file is a StepError, and of several writers one wins. Without ``durable`` the flush is left
+        out, which is most of the time of a small file: for what is built in `staging`.
         """
-        draft = self._at(path, PathAccess.WRITE, lambda place: _Draft(place, path, mode=mode, overwrite=overwrite))
+        draft = self._at(
+            path, PathAccess.WRITE, lambda place: _Draft(place, path, mode=mode, overwrite=overwrite, durable=durable)
+        )
         try:
             # The file object must not own the handle: wrappers (text, zip) close it, and fsync comes after that.
             with os.fdopen(draft.handle, "wb", closefd=False) as file:
@@ -582,7 +587,7 @@ class GuardedWorkspace:
 class _Draft:
     """A temporary file beside the file it will become."""
 
-    def __init__(self, place: _Place, path: str, *, mode: int | None, overwrite: bool) -> None:
+    def __init__(self, place: _Place, path: str, *, mode: int | None, overwrite: bool, durable: bool) -> None:
         if path.endswith("/"):
             raise StepError(f"{_shown(path)} names a folder, not a file")
         place.make_parents()
@@ -597,6 +602,7 @@ class _Draft:
                 mode = there.st_mode & 0o777
         self._name = place.name
         self._overwrite = overwrite
+        self._durable = durable
         self.publishing = False
         self._temporary = _hidden_name()
         if place.folder is None:
@@ -617,12 +623,14 @@ class _Draft:
     def publish(self) -> None:
         """Flush to disk and put in place."""
         self.publishing = True
-        os.fsync(self.handle)
+        if self._durable:
+            os.fsync(self.handle)
         if self._overwrite:
             os.replace(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         else:
             _link_new(self._temporary, self._folder, self._name, self._folder)
-        _flush_folder(self._folder)
+        if self._durable:
+            _flush_folder(self._folder)
 
     def close(self) -> None:
         """Let go of everything; the temporary file goes unless it was put in place."""

@@ -312,11 +312,14 @@ class Workspace(Protocol):
     def read(self, path: str, *, max_bytes: int) -> bytes:
         """The whole content; StepError when it is larger than ``max_bytes``."""
 
-    def write(self, path: str, *, mode: int | None = None, overwrite: bool = True) -> AbstractContextManager[BinaryIO]:
+    def write(
+        self, path: str, *, mode: int | None = None, overwrite: bool = True, durable: bool = True
+    ) -> AbstractContextManager[BinaryIO]:
         """A file that appears whole or not at all.
 
         Written beside its destination, flushed to disk and renamed when the block ends without an
-        error. Parents are made; a replaced file keeps its mode unless ``mode`` says otherwise.
+        error. Parents are made; a replaced file keeps its mode unless ``mode`` says otherwise. Without
+        ``durable`` the flush is left out, where many files are built in `staging`.
         """
 
     def make_folder(self, path: str) -> None:
