@@ -30,6 +30,7 @@ from rustchain_airflow.runtime.stop import StopToken
 from rustchain_airflow.safety.policy import Policy
 from rustchain_airflow.safety.secrets import Secrets, secret_values
 from rustchain_airflow.semantics import StepStatus
+from rustchain_airflow.step_type import StepType
 from rustchain_airflow.steps.sdk import Connections
 
 
@@ -239,6 +240,7 @@ class Execution:
                     self._finished.wait(None if left == math.inf else max(0.0, left))
             for worker in self._workers:
                 worker.join()
+        self._end_owned_processes()
         status = semantics.verdict(
             self.plan,
             self._outcomes,
@@ -255,6 +257,14 @@ class Execution:
         )
         self._reporter.mission_ended(result)
         return result
+
+    def _end_owned_processes(self) -> None:
+        """End what ``process_start`` steps left running; only a mission that has one pays for the import."""
+        if any(step.step_type is StepType.PROCESS_START for step in self.plan.steps):
+            from rustchain_airflow.runtime.owned_processes import end_owned_processes
+
+            run = self.context.run
+            end_owned_processes(Path(run.workspace), run.run_id, grace_seconds=self._policy.stop_grace_seconds)
 
     def cancel(self) -> None:
         """Stop running steps and start no more (semantics §6.1). From any thread but a signal handler's own."""
