@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk.exceptions import AirflowFailException
@@ -21,13 +22,13 @@ from rustchain_airflow.semantics import (
     StepStatus,
     is_strict_failure,
     mission_timed_out,
-    skip_reason,
     skip_reason_at_end,
     verdict,
 )
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 LOST = "the task ended without leaving a result: its worker was lost, or the task was marked failed"
 
@@ -48,6 +49,9 @@ class MissionResultOperator(MissionOperator):
 
     ui_color = "#f0f0f0"
 
+    patience: ClassVar[timedelta] = timedelta(seconds=12)
+    """How long to wait for a failed step that left no result: two of a task's heartbeats, and some."""
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "execution_timeout": None, "trigger_rule": "all_done"})
         self._queue_in_file_order()
@@ -61,6 +65,19 @@ class MissionResultOperator(MissionOperator):
             raise AirflowFailException(f"mission {result.status.value}: {_first_error(result)}")
         return value
 
+    def _wait_for_the_stopped(
+        self, ti: RuntimeTaskInstance, states: Mapping[str, str], records: dict[str, _record.Record | None]
+    ) -> None:
+        """Give steps that a cancel has failed the time to hear of it, at a heartbeat, and to say how they ended."""
+        deadline = time.monotonic() + self.patience.total_seconds()
+        while missing := [
+            step_id for step_id, record in records.items() if record is None and states[step_id] == _airflow.FAILED
+        ]:
+            if time.monotonic() >= deadline:
+                return
+            time.sleep(1)
+            records.update({step_id: _record.pull(ti, step_id) for step_id in missing})
+
     def _queue_in_file_order(self) -> None:
         steps = [task for task in self.dag.tasks if isinstance(task, StepOperator)]
         for place, step in enumerate(steps):
@@ -71,12 +88,14 @@ class MissionResultOperator(MissionOperator):
         ti, run, steps = _airflow.task_instance(context), self.mission_run(context), self.planned_steps()
         states = _airflow.ended_states(ti)
         records = {step.id: _record.pull(ti, step.id) for step in steps if step.id in states}
+        self._wait_for_the_stopped(ti, states, records)
         results = {step.id: _outcome(step, states.get(step.id), records.get(step.id)) for step in steps}
-        time_up = self.mission_timeout and mission_timed_out(self.mission_timeout.total_seconds())
-        timed_out = any(result.error == time_up for result in results.values()) if time_up else False
-        failed_fast = _failed_fast(steps, results, records, time_up or None) if self.fail_fast else None
-        cancelled = not timed_out and _was_cancelled(steps, results, failed_fast)
-        ended_by = CANCELLED if cancelled else (time_up or None) if timed_out else None
+        time_up = mission_timed_out(self.mission_timeout.total_seconds()) if self.mission_timeout else None
+        timed_out = time_up is not None and any(result.error == time_up for result in results.values())
+        cancelled = not timed_out and _was_cancelled(steps, states, results, records, self.fail_fast)
+        not_of_its_own = {CANCELLED, time_up, LOST if cancelled else None}
+        failed_fast = _failed_fast(steps, results, records, not_of_its_own) if self.fail_fast else None
+        ended_by = CANCELLED if cancelled else time_up if timed_out else None
         results |= _explained(steps, results, failed_fast=failed_fast, ended_by=ended_by)
         outcomes = {step_id: result.status for step_id, result in results.items()}
         plan = Plan(run.name, run.version, None, steps)
@@ -110,30 +129,40 @@ def _failed_fast(
     steps: tuple[PlannedStep, ...],
     results: dict[str, StepResult],
     records: Mapping[str, _record.Record | None],
-    time_up: str | None,
+    not_of_its_own: set[str | None],
 ) -> str | None:
     """The step whose strict failure triggered fail_fast: the one that failed first, of its own accord."""
     failed = [
         step.id
         for step in steps
-        if is_strict_failure(step, results[step.id].status) and results[step.id].error not in (CANCELLED, time_up)
+        if is_strict_failure(step, results[step.id].status) and results[step.id].error not in not_of_its_own
     ]
     return _record.first_to_end({step_id: records.get(step_id) for step_id in failed}) if failed else None
 
 
-def _was_cancelled(steps: tuple[PlannedStep, ...], results: dict[str, StepResult], failed_fast: str | None) -> bool:
+def _was_cancelled(
+    steps: tuple[PlannedStep, ...],
+    states: Mapping[str, str],
+    results: Mapping[str, StepResult],
+    records: Mapping[str, _record.Record | None],
+    fail_fast: bool,
+) -> bool:
     """Whether the run was stopped from outside.
 
-    Airflow does not say: it ends what runs and skips the rest. So a step that was told to stop shows it, or one that
-    was skipped without a reason of the mission's own.
+    Airflow does not say: it fails what runs and skips the rest. So a step shows it that was told to stop, or one that
+    was skipped without a reason of the mission's own: no guard of its own, no skipped step before it (behind a failed
+    one it would be ``upstream_failed``), and no failure that had the rest skipped.
     """
-    outcomes = {step_id: result.status for step_id, result in results.items()}
-    stopped = any(result.error == CANCELLED for result in results.values())
-    return stopped or any(
-        outcomes[step.id] is StepStatus.SKIPPED
-        and not results[step.id].error
-        and failed_fast is None
-        and skip_reason(step.edges, outcomes) is None
+    if any(result.error == CANCELLED for result in results.values()):
+        return True
+    if fail_fast and any(
+        records.get(step.id) is not None and is_strict_failure(step, results[step.id].status) for step in steps
+    ):
+        return False
+    return any(
+        states.get(step.id) == _airflow.SKIPPED
+        and records.get(step.id) is None
+        and all(results[edge.upstream].status is not StepStatus.SKIPPED for edge in step.edges)
         for step in steps
     )
 

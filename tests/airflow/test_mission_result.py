@@ -37,11 +37,13 @@ class Left:
 
 
 @pytest.fixture
-def gather(airflow_home: Path):
+def gather(airflow_home: Path, monkeypatch: pytest.MonkeyPatch):
     """``gather(steps, states, records, **policy)``: the MissionResult. Steps are ``id: upstream``, ~ for tolerated."""
     from airflow.sdk import DAG
 
     from rustchain_airflow.operators import ControlOperator, MissionResultOperator
+
+    monkeypatch.setattr(MissionResultOperator, "patience", timedelta(0))
 
     class DagRun:
         dag_id, run_id, start_date = "m", "r", datetime.now(UTC)
@@ -97,6 +99,27 @@ def test_cancelled_while_a_step_ran(gather) -> None:
     status, steps = gather({"a": [], "b": [], "c": ["b"]}, states, {"b": (success("b"), 1)}, fail_fast=False)
     assert status == "Cancelled"
     assert steps["a"] == ("Failed", "mission was cancelled")
+
+
+def test_cancelled_under_fail_fast(gather) -> None:
+    """A step that a cancel failed did not trigger fail_fast: what waits for it is skipped, not upstream_failed."""
+    status, steps = gather({"a": [], "b": ["a"], "c": ["b"]}, {"a": "failed", "b": "skipped", "c": "skipped"}, {})
+    assert status == "Cancelled"
+    assert steps == {
+        "a": ("Failed", "mission was cancelled"),
+        "b": ("Skipped", "mission was cancelled"),
+        "c": ("Skipped", 'dependency "b" was skipped'),
+    }
+
+
+def test_lost_worker_under_fail_fast(gather) -> None:
+    """A lost worker triggers fail_fast: what it leaves behind names it, guarded or downstream."""
+    guarded = StepResult.skipped("c", "not started")
+    states = {"a": "failed", "b": "upstream_failed", "c": "skipped", "d": "skipped"}
+    status, steps = gather({"a": [], "b": ["a"], "c": [], "d": ["c"]}, states, {"c": (guarded, 4)})
+    assert status == "Failed"
+    assert steps["b"] == ("Skipped", 'dependency "a" failed')
+    assert steps["c"] == ("Skipped", 'not started: step "a" failed and fail_fast is on')
 
 
 def test_lost_worker_is_no_cancel(gather) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -142,8 +143,9 @@ def test_fail_fast_ends_waiting_retries(run_plan: RunPlan) -> None:
 
 def test_lost_worker(run_plan: RunPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     """A task that ends without leaving a result is a failed step with a reason (semantics §3.1)."""
-    from rustchain_airflow.operators import _record
+    from rustchain_airflow.operators import MissionResultOperator, _record
 
+    monkeypatch.setattr(MissionResultOperator, "patience", timedelta(0))
     push = _record.push
     monkeypatch.setattr(_record, "push", lambda ti, result: None if ti.task_id == "lost" else push(ti, result))
     plan = mission(
