@@ -77,12 +77,12 @@ def _execute(source: str, file: str) -> DAG:
     exec(compile(source, file, "exec"), values)  # our own compiler wrote it: mission text is nothing but literals in it
     dag = values["dag"]
     assert isinstance(dag, DAG)
-    dag.validate()
+    dag.validate()  # type: ignore[no-untyped-call]
     return dag
 
 
 def _forget(dag_id: str) -> None:
-    """Take back a DAG that was left half built: Airflow registers it when its ``with`` block is left, also by an error."""
+    """Take back a DAG that Airflow registered when its ``with`` block was left, though by an error."""
     from airflow.sdk.definitions._internal.contextmanager import DagContext
 
     for registered in [each for each in DagContext.autoregistered_dags if each[0].dag_id == dag_id]:
