@@ -9,7 +9,8 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from rustchain_airflow.expressions import MISSING, descend
 from rustchain_airflow.local.reporter import Reporter, Silent
 from rustchain_airflow.mission import Mission, MissionStep
 from rustchain_airflow.plan import Plan, PlannedStep
+from rustchain_airflow.runtime.connections import LocalConnections
 from rustchain_airflow.runtime.context import ExecutionContext, MissionRun
 from rustchain_airflow.runtime.inputs import starting_variables
 from rustchain_airflow.runtime.isolation import ForkServer
@@ -193,7 +195,7 @@ class Execution:
             environment=environment,
             secrets=Secrets(secret_values(environment)),
         )
-        self._connections = connections
+        self._connections = connections or LocalConnections(environment)
         self._policy = policy or Policy()
         self._limit = max_concurrent_steps or plan.max_concurrent_steps or default_concurrency()
         self._reporter: Reporter = reporter or Silent()
@@ -228,7 +230,7 @@ class Execution:
         deadline = math.inf if self.plan.timeout_seconds is None else began + self.plan.timeout_seconds
         with ForkServer() as fork_server:
             self._runtime = StepRuntime(self.context, self._policy, fork_server, self._connections)
-            with self._lock:
+            with self._lock, self._stopped_if_interrupted():
                 self._hire()
                 while not self._is_over():
                     left = deadline - time.monotonic()
@@ -257,6 +259,18 @@ class Execution:
         )
         self._reporter.mission_ended(result)
         return result
+
+    @contextmanager
+    def _stopped_if_interrupted(self) -> Iterator[None]:
+        """Leave nothing running when the caller's thread is interrupted, as Ctrl-C does where nobody handles it."""
+        try:
+            yield
+        except BaseException:
+            self._cancelled = True
+            self._end(semantics.CANCELLED)
+            while not self._is_over():
+                self._finished.wait()
+            raise
 
     def _end_owned_processes(self) -> None:
         """End what ``process_start`` steps left running; only a mission that has one pays for the import."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from rustchain_airflow.check import InvalidMission, check_text
@@ -234,6 +238,22 @@ def test_cancel(tmp_path: Path) -> None:
     assert outcomes(result) == {"a": "Failed", "b": "Skipped"}
     assert result.step_results["b"].error == "mission was cancelled"
     assert time.monotonic() - began < 25, "the sleep of 30 s was waited for"
+
+
+def test_an_interrupted_caller_leaves_nothing_running(tmp_path: Path) -> None:
+    """Ctrl-C in a program that calls execute_mission ends the running step before it goes on."""
+    (tmp_path / "mission.yaml").write_text(f"steps: [{{id: a, {SLEEP}}}]")
+    program = (
+        "from rustchain_airflow import MissionLoader, DagExecutor\n"
+        "DagExecutor.execute_mission(MissionLoader.load_from_file('mission.yaml'))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while not (children := psutil.Process(process.pid).children(recursive=True)):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in said
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
 
 
 def test_a_waiting_retry_keeps_its_failure_when_fail_fast_strikes(tmp_path: Path) -> None:
