@@ -54,9 +54,7 @@ class CompressParameters(Parameters):
         None, description="How hard to compress: gz and bz2 1-9, xz and zip 0-9, zst 1-22; default the format's own."
     )
     max_size: int = Field(10 * 1024**3, ge=0, description="Bytes an archive may unpack to; beyond it is refused.")
-    max_ratio: float = Field(
-        250, gt=0, description="How many times its size it may unpack to, beyond the first 64 MiB."
-    )
+    max_ratio: float = Field(1000, gt=0, description="How many times its size it may unpack to, beyond the first GiB.")
     max_entries: int = Field(1_000_000, ge=1, description="Files and folders it may hold.")
 
 
