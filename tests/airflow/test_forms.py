@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -93,17 +92,3 @@ def test_the_first_in_the_file_goes_first(airflow_home: Path, tmp_path: Path) ->
         dag = load_dag(path)
         assert [dag.get_task(f"s{n}").priority_weight for n in range(4)] == [8, 7, 99, 5]
         assert {dag.get_task(f"s{n}").weight_rule for n in range(4)} == {"absolute"}
-
-
-@pytest.mark.system
-def test_large_missions_import_fast(airflow_home: Path, tmp_path: Path) -> None:
-    """5,000 steps as a table import in at most half the time of the same steps wired by hand."""
-    seconds = {}
-    for table in (True, False):
-        path = tmp_path / f"large_{table}.py"
-        path.write_text(generate(large(5000), dag_id="large", version="1", table=table))
-        began = time.process_time()
-        load_dag(path)
-        seconds[table] = time.process_time() - began
-    print(seconds)
-    assert seconds[True] < seconds[False] / 2

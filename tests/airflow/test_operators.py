@@ -12,6 +12,7 @@ import pytest
 from airflow_runs import AirflowRun
 
 from rustchain_airflow.check import plan_mission
+from rustchain_airflow.local.executor import DagExecutor
 from rustchain_airflow.mission import Mission
 
 pytestmark = pytest.mark.airflow
@@ -88,6 +89,15 @@ def test_retries_are_counted(run_plan: RunPlan) -> None:
     assert result["attempts"] == 3
     assert result["duration_ms"] >= 600
     assert result["error"] == "exit code 1"
+
+
+def test_the_first_dependency_is_named(run_plan: RunPlan, tmp_path: Path) -> None:
+    """Of several dependencies that stop a step, both engines name the one the mission lists first (semantics §3.3)."""
+    steps = [{"id": "a", **shell("false")}, {"id": "b", **shell("false")}]
+    plan = mission(*steps, {"id": "c", "depends_on": ["b", "a"]}, config={"fail_fast": False})
+    local = DagExecutor.execute_mission(plan, workspace=tmp_path).step_results["c"].error
+    assert local == 'dependency "b" failed'
+    assert [run_plan(plan, table=table).errors["c"] for table in (False, True)] == [local, local]
 
 
 def test_refusals_are_not_retried(run_plan: RunPlan) -> None:
