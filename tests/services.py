@@ -132,7 +132,7 @@ def _runnable(program: Path, user: str | None) -> bool:
         return False
 
 
-def _version(program: Path) -> str:
+def version(program: Path) -> str:
     """The version number a program gives, as ``--version`` prints it."""
     words = _output([program, "--version"]).replace("=", " ").split()
     return next(word.rstrip(",") for word in words if word[0].isdigit())
@@ -204,7 +204,7 @@ def postgres(binaries: Path | None = None) -> Iterator[Server]:
 
         server = Server(
             "PostgreSQL",
-            _version(programs / "postgres"),
+            version(programs / "postgres"),
             f"postgresql://tester:{ENCODED_PASSWORD}@127.0.0.1:{port}/test",
             process=start(),
             restart=start,
@@ -281,7 +281,7 @@ def mariadb() -> Iterator[Server]:
 
         server = Server(
             "MariaDB",
-            _version(Path(program)),
+            version(Path(program)),
             f"mysql://tester:{ENCODED_PASSWORD}@127.0.0.1:{port}/test",
             process=start(f"--init-file={script}"),
             restart=start,
