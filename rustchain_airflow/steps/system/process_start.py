@@ -296,6 +296,8 @@ class _Start:
 
 def _not_started(program: str, told: dict[str, int] | None) -> StepError:
     code = told.get("errno", 0) if told else 0
+    if code == errno.EACCES and "/" not in program:
+        code = errno.ENOENT  # a folder of the PATH may not be searched, and no other has it
     match code:
         case errno.ENOENT | errno.ENOTDIR:
             return StepError(f'program "{program}" was not found')
