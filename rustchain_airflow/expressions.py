@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 Segment = str | int
 
@@ -31,8 +30,7 @@ class AsWritten(Exception):
     """Raised by a lookup for a name that nobody knows: the text stays as written (semantics §7.3)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A dotted path into what a run knows, optionally with a default (semantics §7.1)."""
 
     segments: tuple[Segment, ...]
@@ -64,8 +62,7 @@ class Reference:
         return self.segments[2:] if self.head == "steps" else self.segments[1:]
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(NamedTuple):
     """Text with references in it."""
 
     parts: tuple[str | Reference, ...]

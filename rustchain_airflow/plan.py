@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from rustchain_airflow.expressions import Reference
 from rustchain_airflow.step_type import Family, StepType
@@ -16,8 +16,7 @@ DEFAULT_RETRY_DELAY_MS = 1000
 """Delay between attempts where retries are set and no delay is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(NamedTuple):
     """A dependency of one step on another."""
 
     upstream: str
@@ -55,8 +54,7 @@ class PlannedStep:
         return self.step_type.family
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(NamedTuple):
     """A typed input of the mission: root ``parameters:`` (semantics §1.6)."""
 
     name: str

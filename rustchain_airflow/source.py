@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, Literal, NamedTuple, NoReturn
 
 DocumentPath = tuple[str | int, ...]
 """Keys and list indices from the root to a part of a document; ``()`` is the root."""
@@ -124,8 +124,7 @@ FAULTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 """Code to (slug, what it means): the faults that reading a text can have. The slug completes "allow …"."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A stretch of text: lines and columns from 1, the end exclusive, columns in Unicode characters."""
 
     line: int
@@ -134,8 +133,7 @@ class Span:
     end_column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """Why a text cannot be read, by a code of `FAULTS`; no span where the fault is the whole file's."""
 
     code: str
@@ -173,8 +171,7 @@ class SourceError(Exception):
         return Lines(self.text or "")
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What a text may cost (semantics §1.2). The defaults admit 100 MB and 200,000 steps."""
 
     max_bytes: int = 128 * 1024 * 1024
@@ -470,8 +467,7 @@ class _Stop(Exception):
     """Nothing more can be read; the fault is recorded."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Anchor:
+class _Anchor(NamedTuple):
     value: Any
     nodes: int
     """How many nodes an alias adds; 0 while the anchored node is still open."""
@@ -850,8 +846,7 @@ def _parser_class() -> Any:
     return yaml.SafeLoader
 
 
-@dataclass(frozen=True, slots=True)
-class _Complaint:
+class _Complaint(NamedTuple):
     message: str
     start: int
     help: str | None = None

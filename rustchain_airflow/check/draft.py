@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -18,8 +18,7 @@ from rustchain_airflow.steps import catalog
 from rustchain_airflow.steps.sdk import StepImplementation
 
 
-@dataclass(frozen=True, slots=True)
-class ShapeError:
+class ShapeError(NamedTuple):
     """One fault pydantic found: its path in the canonical value, its type, and what stood there."""
 
     path: DocumentPath
@@ -55,8 +54,7 @@ class DraftStep:
         return name
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
+class Dependency(NamedTuple):
     """An edge of the graph and where the mission says it."""
 
     upstream: int

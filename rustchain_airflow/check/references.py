@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rustchain_airflow.expressions import (
     BUILTINS,
@@ -46,8 +45,7 @@ class Meaning(StrEnum):
     AMBIGUOUS = "ambiguous"
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """One reference where it stands, and what it means."""
 
     path: DocumentPath
@@ -62,8 +60,7 @@ class Use:
     """Steps that an ambiguous shorthand could mean."""
 
 
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
+class Vocabulary(NamedTuple):
     """The names a mission's references may use."""
 
     steps: Mapping[str, DraftStep]

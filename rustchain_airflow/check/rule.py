@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 from rustchain_airflow.check.draft import Draft
 from rustchain_airflow.diagnostics import Finding, Severity
 from rustchain_airflow.source import DocumentPath
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """One thing a rule found; the rule adds code and severity."""
 
     path: DocumentPath
@@ -24,8 +21,7 @@ class Found:
     within: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """A check with a stable code. Its docstring is its page."""
 
     code: str
@@ -63,5 +59,7 @@ def rule(
 
 def did_you_mean(name: Any, known: list[str]) -> str | None:
     """A help line with the nearest known name, when one is near."""
+    from difflib import get_close_matches
+
     near = get_close_matches(str(name), known, n=1, cutoff=0.6)
     return f'did you mean "{near[0]}"?' if near else None

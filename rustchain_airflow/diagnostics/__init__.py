@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from rustchain_airflow.source import Document, DocumentPath, SourceError, Span
 
@@ -21,8 +21,7 @@ class Severity(StrEnum):
         return list(Severity).index(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """What a rule says about a part of the mission, by path; only a printer asks for the line."""
 
     code: str
@@ -37,8 +36,7 @@ class Finding:
     """Point at this text inside the value, where it stands there as it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(NamedTuple):
     """A finding at its place in a file."""
 
     code: str

@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property, lru_cache
-from logging import Logger
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, ClassVar, Literal, Protocol, overload
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal, NamedTuple, Protocol, overload
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
+
+if TYPE_CHECKING:
+    from logging import Logger
 
 # --- errors ---------------------------------------------------------------------------------------
 
@@ -53,14 +55,11 @@ def require(module: str, extra: str) -> types.ModuleType:
 # --- parameters -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, init=False)
 class Alias:
     """Other names under which mission files write a parameter; they load as equals."""
 
-    names: tuple[str, ...]
-
     def __init__(self, *names: str) -> None:
-        object.__setattr__(self, "names", names)
+        self.names = names
 
 
 class PathAccess(StrEnum):
@@ -146,8 +145,7 @@ def _either(model: type[BaseModel], given: Mapping[str, Any], name: str) -> str:
     return " and ".join(f'"{key}"' for key in given if canonical.get(key, key) == name)
 
 
-@dataclass(frozen=True, slots=True)
-class DeclaredParameters:
+class DeclaredParameters(NamedTuple):
     """What a parameter model says about its names: read once per model."""
 
     canonical: Mapping[str, str]
@@ -159,7 +157,7 @@ class DeclaredParameters:
     markers: Mapping[str, frozenset[Marker]]
 
 
-@lru_cache(maxsize=None)
+@cache
 def declared(model: type[BaseModel]) -> DeclaredParameters:
     """The names, aliases and markers that a parameter model declares."""
     canonical: dict[str, str] = {}
@@ -350,8 +348,7 @@ class Workspace(Protocol):
         """Set the permission bits of a file or folder."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessResult:
+class ProcessResult(NamedTuple):
     """How a program ended. ``exit_code`` is negative for a signal, as in `subprocess`."""
 
     exit_code: int
