@@ -74,13 +74,18 @@ def dags_folder(name: str, folder: Path, *, refresh_interval: int = 5) -> dict[s
     }
 
 
+FOR_LOADER = {"dag_processor": {"min_file_process_interval": "10"}}
+"""Settings for a folder with a loader file: that file does not change when a mission beside it does, so Airflow has to
+read it again by the clock."""
+
+
 class LocalAirflow:
     """The processes of one Airflow, and its REST API.
 
     ``home`` becomes AIRFLOW_HOME: database, configuration, password and logs stay there from one start to the next.
-    ``settings`` maps section to option to value, on top of what is set here. ``environment`` is added to what the tasks
-    see. Settings of another Airflow in this process's environment (AIRFLOW__...) do not count. The triggerer is only
-    needed by deferrable operators and by a page that shows all green.
+    ``settings`` maps section to option to value, on top of what is set here (see `FOR_LOADER`). ``environment`` is
+    added to what the tasks see. Settings of another Airflow in this process's environment (AIRFLOW__...) do not count.
+    The triggerer is only needed by deferrable operators and by a page that shows all green.
     """
 
     def __init__(
@@ -274,10 +279,10 @@ class LocalAirflow:
                 "dag_bundle_config_list": json.dumps(self._bundles),
                 "dag_bundle_storage_path": str(self.home / "bundles"),
                 "bundle_refresh_check_interval": "2",
-                # The loader's file does not change when a mission beside it does.
-                "min_file_process_interval": "5",
             },
             "scheduler": {"scheduler_idle_sleep_time": "0.2"},
+            # A supervisor that just misses the end of a failing task, or a cancel, looks again after this long.
+            "workers": {"min_heartbeat_interval": "1"},
             "logging": {"base_log_folder": str(self.logs)},
             "usage_data_collection": {"enabled": "False"},
             "rustchain": {"workspace_root": str(self.workspaces)},
@@ -436,6 +441,7 @@ def main() -> int:
         options.home,
         bundles=[(dags_folder if options.loader else mission_bundle)("missions", folder)],
         port=options.port or free_port(USUAL_PORT),
+        settings=FOR_LOADER if options.loader else None,
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop by another program is no other than Ctrl-C
     print("Airflow is starting; the first time takes half a minute.", flush=True)
