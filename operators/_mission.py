@@ -84,7 +84,6 @@ class MissionOperator(BaseOperator):
         for step_id in step_ids:
             arguments, upstream = tasks[step_id]
             before = [step for task_id in upstream for step in ([task_id] if task_id in place else tasks[task_id][1])]
-            order = {other: number for number, other in enumerate(arguments.get("depends_on", ()))} or place
             planned.append(
                 PlannedStep(
                     id=step_id,
@@ -94,7 +93,7 @@ class MissionOperator(BaseOperator):
                     parameters={},
                     edges=tuple(
                         Edge(other, tolerates_failure=tasks[other][0].get("continue_on_error", False))
-                        for other in sorted(before, key=order.__getitem__)
+                        for other in sorted(before, key=place.__getitem__)
                     ),
                     attempts=arguments.get("retries", self.retries or 0) + 1,
                     continue_on_error=arguments.get("continue_on_error", False),
@@ -106,7 +105,7 @@ class MissionOperator(BaseOperator):
         rows: list[Row] = []
         for task in self.dag.tasks:
             arguments: dict[str, Any] = {"task_id": task.task_id}
-            for name in ("step_type", "continue_on_error", "depends_on", "task_display_name", "retries"):
+            for name in ("step_type", "continue_on_error", "task_display_name", "retries"):
                 if hasattr(task, name):
                     arguments[name] = getattr(task, name)
             if not task.is_teardown:

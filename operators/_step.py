@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from functools import cache
@@ -53,9 +53,6 @@ class StepOperator(MissionOperator):
     rules, never by Jinja. Each shows as a rendered field of its own, masked. ``bindings`` maps references as written
     to the ones they mean, ``outputs`` context variables to fields of this step's output.
 
-    ``depends_on`` is given where a mission without fail_fast lists dependencies in another order than the file's: a
-    skipped step names the first of them that stopped it, and Airflow keeps no order of its own.
-
     A failing step fails as a task, also when ``continue_on_error`` tolerates it: its dependents' trigger rules say so.
     """
 
@@ -67,7 +64,6 @@ class StepOperator(MissionOperator):
         step_type: str,
         parameters: Mapping[str, Any] | None = None,
         continue_on_error: bool = False,
-        depends_on: Sequence[str] = (),
         bindings: Mapping[str, str] | None = None,
         outputs: Mapping[str, str] | None = None,
         retries: int = 0,
@@ -90,7 +86,6 @@ class StepOperator(MissionOperator):
         self.custom_operator_name = step_type
         self.parameters = dict(parameters or {})
         self.continue_on_error = continue_on_error
-        self.depends_on = tuple(depends_on)
         self.bindings = dict(bindings or {})
         self.outputs = dict(outputs or {})
         # One field a parameter: Airflow turns a field of more than 4,096 characters into one truncated string.

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -15,6 +16,7 @@ from rustchain_airflow.operators import _airflow, _record
 from rustchain_airflow.operators._mission import MissionOperator
 from rustchain_airflow.operators._step import StepOperator
 from rustchain_airflow.plan import Plan, PlannedStep
+from rustchain_airflow.runtime.owned_processes import end_owned_processes
 from rustchain_airflow.runtime.results import MissionResult, StepResult, in_file_order
 from rustchain_airflow.semantics import (
     CANCELLED,
@@ -57,8 +59,9 @@ class MissionResultOperator(MissionOperator):
         self._queue_in_file_order()
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Push the MissionResult, then raise AirflowFailException unless the mission completed."""
+        """End what the mission left running, push its MissionResult, then fail unless it completed."""
         result = self._mission_result(context)
+        end_owned_processes(Path(self.mission_run(context).workspace), result.run_id)
         value = result.to_json()
         if result.status is not MissionStatus.COMPLETED:
             context["ti"].xcom_push(_record.OUTPUT_KEY, value)

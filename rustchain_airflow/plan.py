@@ -38,6 +38,7 @@ class PlannedStep:
     parameters: Mapping[str, Any]
     """As the mission writes them, in the canonical dialect."""
     edges: tuple[Edge, ...] = ()
+    """In file order: of several dependencies that stop a step, both engines name the first (semantics §3.3)."""
     attempts: int = 1
     retry_delay_ms: int = 0
     timeout_seconds: float = DEFAULT_STEP_TIMEOUT_SECONDS

@@ -23,7 +23,7 @@ def make_plan(draft: Draft, *, source_name: str, source_digest: str) -> Plan:
             parameters=step.step.parameters,
             edges=tuple(
                 Edge(draft.at(edge.upstream).step.id, tolerated[edge.upstream], edge.inferred)
-                for edge in draft.dependencies[step.index]
+                for edge in sorted(draft.dependencies[step.index], key=lambda edge: edge.upstream)
             ),
             attempts=1 + first_set(step.step.retry_attempts, config.retry_attempts, 0),
             retry_delay_ms=first_set(step.step.retry_delay_ms, config.retry_delay_ms, DEFAULT_RETRY_DELAY_MS),

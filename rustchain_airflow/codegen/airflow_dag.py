@@ -8,7 +8,7 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any, Final
@@ -79,16 +79,11 @@ def _tasks(plan: Plan) -> list[Task]:
     gates = {step_id: _free(f"{step_id}.settled", taken) for step_id in _gated(plan)}
     start, result = _free("mission_start", taken), _free("mission_result", taken)
     names = {step.id: step.name for step in plan.steps}
-    place = {step.id: step.position for step in plan.steps}
     policy = _policy(plan)
     tasks = [Task(start, "MissionStartOperator", {"task_id": start})]
     before = {start}
     for step in plan.steps:
         task = _step_task(step, policy, gates, start)
-        # With fail_fast every skipped step names the one failed step; without, the first of its own dependencies.
-        dependencies = [edge.upstream for edge in step.edges]
-        if not plan.fail_fast and dependencies != sorted(dependencies, key=place.__getitem__):
-            task = replace(task, arguments={**task.arguments, "depends_on": dependencies})
         tasks.append(task)
         before.update(task.upstream)
         if gate := gates.get(step.id):

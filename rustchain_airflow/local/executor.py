@@ -77,7 +77,7 @@ class DagExecutor:
         )
         planned = plan.steps[0]
         with ForkServer() as fork_server:
-            runtime = StepRuntime(context, fork_server=fork_server)
+            runtime = StepRuntime(context, fork_server=fork_server, connections=LocalConnections(context.environment))
             attempts, began = 0, time.monotonic()
             while True:
                 attempts += 1
@@ -228,7 +228,7 @@ class Execution:
         Path(self.context.run.workspace).mkdir(parents=True, exist_ok=True)
         self._reporter.mission_started(self.plan, self.context.run)
         deadline = math.inf if self.plan.timeout_seconds is None else began + self.plan.timeout_seconds
-        with ForkServer() as fork_server:
+        with self._owning_processes(), ForkServer() as fork_server:
             self._runtime = StepRuntime(self.context, self._policy, fork_server, self._connections)
             with self._lock, self._stopped_if_interrupted():
                 self._hire()
@@ -242,7 +242,6 @@ class Execution:
                     self._finished.wait(None if left == math.inf else max(0.0, left))
             for worker in self._workers:
                 worker.join()
-        self._end_owned_processes()
         status = semantics.verdict(
             self.plan,
             self._outcomes,
@@ -272,13 +271,17 @@ class Execution:
                 self._finished.wait()
             raise
 
-    def _end_owned_processes(self) -> None:
+    @contextmanager
+    def _owning_processes(self) -> Iterator[None]:
         """End what ``process_start`` steps left running; only a mission that has one pays for the import."""
-        if any(step.step_type is StepType.PROCESS_START for step in self.plan.steps):
-            from rustchain_airflow.runtime.owned_processes import end_owned_processes
+        try:
+            yield
+        finally:
+            if any(step.step_type is StepType.PROCESS_START for step in self.plan.steps):
+                from rustchain_airflow.runtime.owned_processes import end_owned_processes
 
-            run = self.context.run
-            end_owned_processes(Path(run.workspace), run.run_id, grace_seconds=self._policy.stop_grace_seconds)
+                run = self.context.run
+                end_owned_processes(Path(run.workspace), run.run_id, grace_seconds=self._policy.stop_grace_seconds)
 
     def cancel(self) -> None:
         """Stop running steps and start no more (semantics §6.1). From any thread but a signal handler's own."""

@@ -6,8 +6,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from airflow_runs import AirflowRuns
 
+from rustchain_airflow.check import check_text
 from rustchain_airflow.runtime.results import StepResult
 from rustchain_airflow.semantics import StepStatus
 
@@ -155,3 +158,14 @@ def test_every_step_has_a_result(gather) -> None:
     _, steps = gather({"b": [], "a": ["b"]}, {}, {})
     assert list(steps) == ["b", "a"]
     assert {status for status, _ in steps.values()} == {"Skipped"}
+
+
+def test_nothing_outlives_its_run(airflow_runs: AirflowRuns) -> None:
+    """What process_start left running is ended with the run, as in the local engine (steps.md, system)."""
+    plan = check_text(
+        "steps: [{id: serve, step_type: process_start, parameters: {command: sleep, args: ['600'], name: server}}]"
+    ).require_plan()
+    run = airflow_runs.run(plan)
+    assert run.result is not None
+    pid = run.result["step_results"]["serve"]["output"]["pid"]
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

