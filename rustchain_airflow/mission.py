@@ -60,16 +60,14 @@ class MissionStep(_Part):
     id: Annotated[str, Field(pattern=STEP_ID, description="Unique id, for dependencies and references.")]
     name: str = Field("", description="What people read; default: the id.")
     step_type: Annotated[StepType, Field(strict=False, description="What the step does.")]
-    depends_on: list[str] = Field(default_factory=list, description="Steps that must have ended first.")
+    depends_on: list[str] = Field([], description="Steps that must have ended first.")
     timeout_seconds: Seconds | None = Field(None, description="Bounds one attempt, in seconds; default 300.")
     continue_on_error: Boolean | None = Field(None, description="A failure of this step does not stop its dependents.")
     retry_attempts: Count | None = Field(None, description="Further attempts; default: the mission's.")
     retry_delay_ms: Count | None = Field(None, description="Delay between attempts; default: the mission's.")
-    parameters: dict[str, Any] = Field(default_factory=dict, description="What the step type needs.")
-    outputs: dict[str, str] = Field(
-        default_factory=dict, description="Context variables this step sets: variable to output field."
-    )
-    airflow: dict[str, Any] = Field(default_factory=dict, description="For Airflow alone: pool, queue, priority …")
+    parameters: dict[str, Any] = Field({}, description="What the step type needs.")
+    outputs: dict[str, str] = Field({}, description="Context variables this step sets: variable to output field.")
+    airflow: dict[str, Any] = Field({}, description="For Airflow alone: pool, queue, priority …")
 
 
 class MissionInput(_Part):
@@ -96,9 +94,9 @@ class MissionHeader(_Part):
     config: MissionConfig = Field(
         default_factory=lambda: MissionConfig.model_construct(), description="Settings of the whole mission."
     )
-    variables: dict[str, Any] = Field(default_factory=dict, description="Context variables and their values.")
-    parameters: list[MissionInput] = Field(default_factory=list, description="Typed inputs of a run.")
-    airflow: dict[str, Any] = Field(default_factory=dict, description="For Airflow alone: schedule, tags, owner …")
+    variables: dict[str, Any] = Field({}, description="Context variables and their values.")
+    parameters: list[MissionInput] = Field([], description="Typed inputs of a run.")
+    airflow: dict[str, Any] = Field({}, description="For Airflow alone: schedule, tags, owner …")
 
 
 class Mission(MissionHeader):

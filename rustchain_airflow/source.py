@@ -949,17 +949,14 @@ _SCALAR, _MAPPING, _LIST, _END = range(4)
 _Event = tuple[int, Any, int, int]
 """Kind, value (of a scalar), and the offsets of its start and end."""
 
-_JSON_TOKEN: Final = re.compile(
-    r"""[ \t\r\n]*+(?:
-        (?P<mark>[{}\[\]:,])
-      | (?P<string>"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+")
-      | (?P<number>-?(?:0|[1-9][0-9]*+)(?P<fraction>(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?))(?![0-9A-Za-z_.+-])
-      | (?P<word>true|false|null|NaN|-?Infinity)(?![0-9A-Za-z_])
-    )[ \t\r\n]*+""",
-    re.VERBOSE,
-)
+_JSON_TOKEN: Final = r"""[ \t\r\n]*+(?:
+    (?P<mark>[{}\[\]:,])
+  | (?P<string>"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+")
+  | (?P<number>-?(?:0|[1-9][0-9]*+)(?P<fraction>(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?))(?![0-9A-Za-z_.+-])
+  | (?P<word>true|false|null|NaN|-?Infinity)(?![0-9A-Za-z_])
+)[ \t\r\n]*+"""
 _JSON_WORDS: Final = {"true": True, "false": False, "null": None}
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_SURROGATE: Final = "[\ud800-\udfff]"
 
 _Expected = Literal["value", "item or end", "key or end", "key", "colon", "comma or end"]
 
@@ -969,8 +966,9 @@ def _json_events(text: str) -> Iterator[_Event]:
     opened: list[int] = []
     expected: _Expected = "value"
     position = 0
+    match_token = re.compile(_JSON_TOKEN, re.VERBOSE).match
     while True:
-        token = _JSON_TOKEN.match(text, position)
+        token = match_token(text, position)
         if token is None:
             raise _json_fault(text, position, expected, opened)
         kind = token.lastgroup if token.lastgroup != "fraction" else "number"
@@ -1017,7 +1015,7 @@ def _json_scalar(text: str, kind: str | None, token: re.Match[str], start: int, 
     if text.find("\\", start, end) < 0:
         return text[start + 1 : end - 1]
     value = json.loads(text[start:end])
-    if _SURROGATE.search(value):
+    if re.search(_SURROGATE, value):
         raise _JsonFault(
             "this text holds half of a surrogate pair", start, "write both halves, or the character itself"
         )

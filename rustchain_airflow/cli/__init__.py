@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
+import os
 import sys
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -57,24 +59,36 @@ class LazyGroup(click.Group):
 )
 @click.version_option(package_name="rustchain-airflow", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show tracebacks and debug logs.")
-@click.pass_context
-def cli(context: click.Context, debug: bool) -> None:
+def cli(debug: bool) -> None:
     """Missions in YAML: run them here, or compile them to Airflow DAGs.
 
     \b
       rustchain-airflow run-local mission.yaml
       rustchain-airflow compile missions/ -o dags/
     """
-    context.obj = debug
     if debug:
         import logging
 
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
 
 
+_OWN_SETTINGS: Final = {"PYDANTIC_DISABLE_PLUGINS": "__all__"}
+"""What this process sets for itself: pydantic would look for plugins in the metadata of every installed package."""
+
+_set_here: Final[set[str]] = set()
+
+
+def given_environment() -> dict[str, str]:
+    """The environment this program was started with: what the steps of a mission see."""
+    return {name: value for name, value in os.environ.items() if name not in _set_here}
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Entry point of the ``rustchain-airflow`` program; ends the process with semantics §6.4's exit code."""
     debug = "--debug" in (sys.argv if arguments is None else arguments)
+    gc.disable()  # modules and models are here to stay: looking for garbage among them is a tenth of a check
+    _set_here.update(_OWN_SETTINGS.keys() - os.environ.keys())
+    os.environ.update({name: _OWN_SETTINGS[name] for name in _set_here})
     try:
         code: Any = cli.main(args=arguments, prog_name="rustchain-airflow", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rustchain_airflow.cli import given_environment
 from rustchain_airflow.cli.findings import ExitCode, check_argument, exit_code_for, show
 from rustchain_airflow.semantics import MissionStatus
 
@@ -100,6 +102,8 @@ def command(
         )
     except InvalidInputs as error:
         raise click.UsageError("\n".join(error.faults)) from None
+    gc.freeze()
+    gc.enable()
     try:
         with _cancelled_by_signals(execution):
             result = execution.run()
@@ -118,7 +122,7 @@ def _variable(written: str) -> tuple[str, str]:
 
 
 def _environment(env_file: str | None) -> Mapping[str, str]:
-    environment = dict(os.environ)
+    environment = given_environment()
     if env_file is not None:
         from dotenv import dotenv_values
 
