@@ -27,6 +27,7 @@ import services
 import trustme
 
 USER = "tester"
+FTP_LOGIN = {"host": "127.0.0.1", "username": USER, "password": services.PASSWORD}
 
 
 @dataclass

@@ -168,9 +168,15 @@ class _Compilation:
         self.context.workspace.move(file, destination)
         return self.context.workspace.relative(self.context.workspace.locate(destination))
 
+    def spare_sources(self, destination: str) -> None:
+        """Refuse a destination that is one of the sources, as the default is for a source without a suffix."""
+        if self.located(destination) in map(self.located, self.paths):
+            raise StepRefused(f'"{destination}" is what is compiled; say another output')
+
     @contextmanager
     def built(self, destination: str) -> Iterator[tuple[str, str]]:
         """A place beside a destination to build in, as a workspace path and an absolute one."""
+        self.spare_sources(destination)
         with self.context.workspace.staging(destination) as folder:
             file = f"{folder}/{PurePosixPath(destination).name}"
             yield file, str(self.context.workspace.locate(file, access=PathAccess.WRITE))
@@ -440,6 +446,8 @@ def _python(work: _Compilation) -> CompileCodeOutput:
     names_file = output is not None and output.endswith(".pyc")
     if names_file and len(files) > 1:
         raise StepRefused("output names one .pyc file for several sources; name a folder")
+    if output is not None:
+        work.spare_sources(output)
     home = folder_of(work.context, work.paths[0])
     interpreter = toolchain.pythons(work.context, home)[0]
     with workspace.staging(output if output is not None else f"{home}/__pycache__") as staging:

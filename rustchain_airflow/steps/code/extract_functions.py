@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rustchain_airflow.steps.code.functions import Function, functions, read
 from rustchain_airflow.steps.code.languages import Language, detect, named, sources
-from rustchain_airflow.steps.sdk import Output, Parameters, ReadPath, StepContext, StepRefused, step
+from rustchain_airflow.steps.sdk import Output, Parameters, ReadPath, StepContext, StepRefused, require, step
 
 
 class ExtractFunctionsParameters(Parameters):
@@ -51,7 +51,7 @@ class ExtractFunctionsOutput(Output):
     count: int
 
 
-@step(idempotent=True)
+@step(idempotent=True, prepare=lambda: require("ast_grep_py", "code"))
 def extract_functions(parameters: ExtractFunctionsParameters, context: StepContext) -> ExtractFunctionsOutput:
     """List the functions and methods of source code, with signatures and documentation.
 

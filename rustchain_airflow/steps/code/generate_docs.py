@@ -73,7 +73,7 @@ class _Module:
     """Whether modules of this language have documentation of their own."""
 
 
-@step(idempotent=True)
+@step(idempotent=True, prepare=lambda: require("griffe", "code"))
 def generate_docs(parameters: GenerateDocsParameters, context: StepContext) -> GenerateDocsOutput:
     """Write reference documentation of source code, from its text alone.
 

@@ -14,9 +14,10 @@ from xml.etree import ElementTree
 
 from pydantic import Field
 
-from rustchain_airflow.steps.code import test_reports, toolchain
+from rustchain_airflow.steps.code import counts as reported
+from rustchain_airflow.steps.code import toolchain
+from rustchain_airflow.steps.code.counts import Counts
 from rustchain_airflow.steps.code.languages import Language, named
-from rustchain_airflow.steps.code.test_reports import Counts
 from rustchain_airflow.steps.code.toolchain import MAX_REPORT_BYTES, find, first_fault, folder_of, shown, upwards
 from rustchain_airflow.steps.sdk import (
     Alias,
@@ -315,7 +316,7 @@ class _Testing:
         if self.context.workspace.entry(file) is None:
             return self.end(result, None)
         with self.context.workspace.open(file) as opened:
-            counts, _suites = test_reports.of_junit(opened)
+            counts, _suites = reported.of_junit(opened)
         self.context.workspace.move(file, self.report)
         return self.end(result, counts, report=self._shown_report())
 
@@ -326,11 +327,11 @@ class _Testing:
         total, suites = Counts(), list[ElementTree.Element]()
         for file in files:
             with self.context.workspace.open(file) as opened:
-                counts, found = test_reports.of_junit(opened)
+                counts, found = reported.of_junit(opened)
             total += counts
             suites += found
         with self.context.workspace.write(self.report) as report:
-            report.write(test_reports.merged(suites))
+            report.write(reported.merged(suites))
         return self.end(result, total, report=self._shown_report())
 
     def _shown_report(self) -> str:
@@ -427,7 +428,7 @@ def _cargo(testing: _Testing) -> RunTestsOutput:
         *testing.parameters.args,
     ]
     result = testing.run(command)
-    return testing.end(result, None if result.truncated else test_reports.of_cargo(result.stdout))
+    return testing.end(result, None if result.truncated else reported.of_cargo(result.stdout))
 
 
 def _go(testing: _Testing) -> RunTestsOutput:
@@ -439,7 +440,7 @@ def _go(testing: _Testing) -> RunTestsOutput:
         "./...",
     ]
     result = testing.run(command)
-    found = test_reports.of_go(result.stdout)
+    found = reported.of_go(result.stdout)
     if found is None:
         return testing.end(result, None)
     counts, text = found
@@ -451,7 +452,7 @@ def _npm(testing: _Testing) -> RunTestsOutput:
     command = testing.custom or [find(testing.context, toolchain.NPM), "test", *(["--", *args] if args else [])]
     # without a terminal most runners know that nobody watches; the others are told by CI
     result = testing.run(command, environment={"CI": testing.context.environment.get("CI", "true")})
-    return testing.end(result, None if result.truncated else test_reports.of_javascript(result.stdout))
+    return testing.end(result, None if result.truncated else reported.of_javascript(result.stdout))
 
 
 def _maven(testing: _Testing) -> RunTestsOutput:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -80,8 +81,9 @@ def _in_node_modules(context: StepContext, tool: Tool, project: str) -> str | No
     for folder in (project, *upwards(project)):
         for name in tool.names:
             path = f"{folder}/node_modules/.bin/{name}"
-            if context.workspace.entry(path) is not None:
-                return str(context.workspace.locate(path))
+            with suppress(StepRefused):  # a link that leaves the workspace: as good as not there
+                if context.workspace.entry(path) is not None:
+                    return str(context.workspace.locate(path))
     return None
 
 
@@ -103,11 +105,9 @@ def folder_of(context: StepContext, path: str) -> str:
 
 def pythons(context: StepContext, project: str) -> list[str]:
     """Interpreters a Python project may want, most wanted first: its own, the one on the PATH, the one this runs in."""
-    own = [
-        str(context.workspace.locate(project) / folder / "bin" / "python")
-        for folder in (".venv", "venv")
-        if context.workspace.entry(f"{project}/{folder}/pyvenv.cfg") is not None
-    ]
+    home = context.workspace.locate(project)
+    environments = [home / folder / "bin" / "python" for folder in (".venv", "venv")]
+    own = [str(python) for python in environments if os.access(python, os.X_OK)]
     on_path = [
         found
         for name in ("python3", "python")

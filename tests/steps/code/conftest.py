@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import services
 
 from rustchain_airflow.plan import PlannedStep
 from rustchain_airflow.runtime.context import ExecutionContext, MissionRun
@@ -78,7 +83,7 @@ def bench(tmp_path: Path) -> Workbench:
 def tool(bench: Workbench) -> Callable[[str], str]:
     """A program these tests need, from the PATH or from the npm project that NODE_TOOLS names the folder of.
 
-    A test that cannot have it is skipped, and says so.
+    A test that cannot have it is missed loudly.
     """
     if node_tools := os.environ.get("NODE_TOOLS"):
         bench.environment["PATH"] += os.pathsep + str(Path(node_tools) / "node_modules" / ".bin")
@@ -86,7 +91,7 @@ def tool(bench: Workbench) -> Callable[[str], str]:
     def need(name: str) -> str:
         found = shutil.which(name, path=bench.environment["PATH"])
         if found is None:
-            pytest.skip(f"NOT TESTED: {name} is not on this machine")
+            services.missing(name, "not on the PATH, nor in NODE_TOOLS")
         return found
 
     return need
@@ -114,12 +119,12 @@ def maven_project(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The pom.xml of a project with JUnit tests; skips, and says so, where Maven cannot build it offline."""
     maven = shutil.which("mvn")
     if maven is None:
-        pytest.skip("NOT TESTED: mvn is not on this machine")
+        services.missing("maven", "apt-get install maven")
     project = tmp_path_factory.mktemp("maven")
     (project / "src/test/java").mkdir(parents=True)
     (project / "pom.xml").write_text(POM)
     (project / "src/test/java/ProbeTest.java").write_text(JAVA_TEST)
     probe = subprocess.run([maven, "-o", "-q", "-B", "test"], cwd=project, capture_output=True, check=False)
     if probe.returncode:
-        pytest.skip("NOT TESTED: Maven has not got its compiler, surefire and JUnit plugins on this machine")
+        services.missing("maven", "its compiler, surefire and JUnit plugins are not on this machine")
     return POM

@@ -230,6 +230,9 @@ REFUSED: list[Any] = [
     ({"p/a.py": "", "p/b.py": ""}, {"path": "p", "output": "x.pyc"}, "several sources; name a folder"),
     ({"a/x.c": "", "b/x.c": ""}, {"path": ["a/x.c", "b/x.c"], "args": ["-c"], "output": "o"}, "the same name"),
     ({"p/a.rs": ""}, {"path": "p"}, "give the folder with its Cargo.toml"),
+    ({"main": ""}, {"path": "main", "language": "rust"}, '"main" is what is compiled; say another output'),
+    ({"a.c": ""}, {"path": "a.c", "output": "./a.c"}, "is what is compiled"),
+    ({"a.py": ""}, {"path": "a.py", "output": "a.py"}, "is what is compiled"),
     ({"pom.xml": "<project/>"}, {"path": ".", "output": "x"}, "leave output out"),
     ({}, {"path": []}, "path names no file"),
     ({}, {}, "path: field required"),
@@ -295,3 +298,12 @@ def test_the_projects_own_compiler_goes_first(bench: Any) -> None:
     output = bench.good("compile_code", path="p/src/a.ts")
     assert output["stdout"].startswith("own compiler")
     assert output["command"][0].endswith("p/node_modules/.bin/tsc")
+
+
+def test_tools_behind_a_link_out_of_the_workspace_are_not_the_projects(bench: Any, tmp_path: Path) -> None:
+    """A node_modules folder that leads out of the workspace is passed over."""
+    (tmp_path / "elsewhere/.bin").mkdir(parents=True)
+    (tmp_path / "elsewhere/.bin/tsc").write_text("")
+    (bench.root / "node_modules").symlink_to(tmp_path / "elsewhere")
+    bench.write({"a.ts": ""})
+    assert bench.without_tools().bad("compile_code", path="a.ts").error.startswith("tsc is not installed")

@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+import services
 
 PYTEST = """
 import pytest
@@ -237,7 +238,7 @@ def test_gradle_is_counted_by_its_reports(bench: Any, tool: Callable[[str], str]
     for _ in range(2):
         result = bench.bad("run_tests", args=["--offline"])
         if "Could not find" in result.error:
-            pytest.skip("NOT TESTED: gradle has no JUnit on this machine")
+            services.missing("gradle", "no JUnit: apt-get install junit4 libhamcrest-java")
         assert (result.output["passed"], result.output["failed"], result.output["skipped"]) == (1, 1, 1)
 
 

@@ -66,6 +66,12 @@ class Network:
         assert "Traceback" not in result.error
         return result
 
+    def upload(self, server: network_servers.FtpServer, **parameters: Any) -> StepResult:
+        return self.run("ftp_upload", **{**network_servers.FTP_LOGIN, "port": server.port, **parameters})
+
+    def download(self, server: network_servers.FtpServer, **parameters: Any) -> StepResult:
+        return self.run("ftp_download", **{**network_servers.FTP_LOGIN, "port": server.port, **parameters})
+
     def files(self) -> list[str]:
         """Every file there is, hidden ones too."""
         return sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file())
@@ -87,6 +93,20 @@ def network(tmp_path: Path, fork_server: ForkServer) -> Network:
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> network_servers.Authority:
     return network_servers.Authority(trustme.CA(), tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Iterator[network_servers.FtpServer]:
+    """An FTP server without TLS."""
+    with network_servers.ftp(tmp_path / "ftp") as server:
+        yield server
+
+
+@pytest.fixture
+def secure(tmp_path: Path, authority: network_servers.Authority) -> Iterator[network_servers.FtpServer]:
+    """An FTP server that insists on TLS."""
+    with network_servers.ftp(tmp_path / "ftp", certificate=authority.server_pem, require_tls=True) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

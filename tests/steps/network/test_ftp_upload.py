@@ -1,9 +1,8 @@
-"""ftp_upload and ftp_download: whole files or none, over TLS where it is offered, against pyftpdlib."""
+"""ftp_upload, and what it has in common with ftp_download: whole files or none, TLS where it is offered."""
 
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +11,8 @@ import pytest
 import services
 
 CONTENT = bytes(range(256)) * 4000
-LOGIN = {"host": "127.0.0.1", "username": network_servers.USER, "password": services.PASSWORD}
+LOGIN = network_servers.FTP_LOGIN
 TEMPORARY = ".part"
-
-
-@pytest.fixture
-def plain(tmp_path: Path) -> Iterator[network_servers.FtpServer]:
-    with network_servers.ftp(tmp_path / "ftp") as server:
-        yield server
-
-
-@pytest.fixture
-def secure(tmp_path: Path, authority: Any) -> Iterator[network_servers.FtpServer]:
-    with network_servers.ftp(tmp_path / "ftp", certificate=authority.server_pem, require_tls=True) as server:
-        yield server
-
-
-def upload(network: Any, server: Any, **parameters: Any) -> Any:
-    return network.run("ftp_upload", **{**LOGIN, "port": server.port, **parameters})
-
-
-def download(network: Any, server: Any, **parameters: Any) -> Any:
-    return network.run("ftp_download", **{**LOGIN, "port": server.port, **parameters})
 
 
 @pytest.mark.parametrize(
@@ -50,12 +29,12 @@ def download(network: Any, server: Any, **parameters: Any) -> Any:
 def test_there_and_back(network: Any, plain: Any, parameters: dict[str, Any], remote: str) -> None:
     """A file arrives byte for byte, verified by its size, leaves no temporary file, and comes back the same."""
     network.write({"in/a.bin": CONTENT})
-    sent = upload(network, plain, local_file="in/a.bin", **parameters)
+    sent = network.upload(plain, local_file="in/a.bin", **parameters)
     assert sent.error is None, sent.error
     assert sent.output == {"remote_file": parameters["remote_file"], "size": len(CONTENT), "verified": True}
     assert plain.files() == {remote: len(CONTENT)}
     shared = {name: value for name, value in parameters.items() if name not in ("create_dirs", "atomic")}
-    fetched = download(network, plain, local_file="out/b.bin", **shared)
+    fetched = network.download(plain, local_file="out/b.bin", **shared)
     assert fetched.error is None, fetched.error
     assert fetched.output == {"local_file": "out/b.bin", "size": len(CONTENT), "verified": True}
     assert (network.root / "out/b.bin").read_bytes() == CONTENT
@@ -66,7 +45,7 @@ def test_an_atomic_upload_is_renamed_into_place(network: Any, plain: Any) -> Non
     network.write({"a.bin": CONTENT})
     (plain.home / "d").mkdir()
     (plain.home / "d/a.bin").write_bytes(b"old")
-    assert upload(network, plain, local_file="a.bin", remote_file="d/a.bin").error is None
+    assert network.upload(plain, local_file="a.bin", remote_file="d/a.bin").error is None
     (stored,) = (line.removeprefix("STOR ") for line in plain.commands if line.startswith("STOR"))
     assert stored.startswith("d/.a.bin.")
     assert stored.endswith(TEMPORARY)
@@ -77,8 +56,8 @@ def test_an_atomic_upload_is_renamed_into_place(network: Any, plain: Any) -> Non
 def test_an_empty_file(network: Any, plain: Any) -> None:
     """A file of no bytes is a file."""
     network.write({"a": b""})
-    assert upload(network, plain, local_file="a", remote_file="a").output["size"] == 0
-    assert download(network, plain, local_file="b", remote_file="a").output["verified"] is True
+    assert network.upload(plain, local_file="a", remote_file="a").output["size"] == 0
+    assert network.download(plain, local_file="b", remote_file="a").output["verified"] is True
     assert (network.root / "b").read_bytes() == b""
 
 
@@ -98,8 +77,8 @@ def test_a_server_that_does_not_know_sizes(network: Any, tmp_path: Path) -> None
     """Where the server cannot say a size, the transfer succeeds and is not called verified."""
     network.write({"a": b"abc"})
     with network_servers.ftp(tmp_path / "ftp", no_size=True) as server:
-        assert upload(network, server, local_file="a", remote_file="a").output["verified"] is False
-        assert download(network, server, local_file="b", remote_file="a").output["verified"] is False
+        assert network.upload(server, local_file="a", remote_file="a").output["verified"] is False
+        assert network.download(server, local_file="b", remote_file="a").output["verified"] is False
 
 
 # --- tls ------------------------------------------------------------------------------------------
@@ -109,12 +88,12 @@ def test_a_server_that_does_not_know_sizes(network: Any, tmp_path: Path) -> None
 def test_tls_is_used_where_it_is_offered(network: Any, secure: Any, authority: Any, tls: Any) -> None:
     """Login and data are encrypted when the server offers it, and the certificate is checked."""
     network.write({"a.bin": CONTENT, "ca.pem": authority.ca_pem})
-    sent = upload(network, secure, local_file="a.bin", remote_file="a.bin", tls=tls, ca_file="ca.pem")
+    sent = network.upload(secure, local_file="a.bin", remote_file="a.bin", tls=tls, ca_file="ca.pem")
     assert sent.error is None, sent.error
     assert sent.output["verified"] is True
     order = [secure.commands.index(command) for command in ("AUTH TLS", "PASS", "PROT P")]
     assert order == sorted(order)
-    fetched = download(network, secure, local_file="b.bin", remote_file="a.bin", tls=tls, ca_file="ca.pem")
+    fetched = network.download(secure, local_file="b.bin", remote_file="a.bin", tls=tls, ca_file="ca.pem")
     assert fetched.error is None, fetched.error
     assert (network.root / "b.bin").read_bytes() == CONTENT
 
@@ -122,18 +101,18 @@ def test_tls_is_used_where_it_is_offered(network: Any, secure: Any, authority: A
 def test_an_untrusted_certificate_is_refused(network: Any, secure: Any) -> None:
     """Under auto too: an offer of TLS that cannot be trusted is no reason to send a password in the clear."""
     network.write({"a": b"x"})
-    refused = upload(network, secure, local_file="a", remote_file="a")
+    refused = network.upload(secure, local_file="a", remote_file="a")
     assert "is not trusted" in refused.error
     assert "ca_file" in refused.error
     assert not refused.retryable
     assert "PASS" not in secure.commands
-    assert upload(network, secure, local_file="a", remote_file="a", verify_tls=False).error is None
+    assert network.upload(secure, local_file="a", remote_file="a", verify_tls=False).error is None
 
 
 def test_tls_that_is_not_offered(network: Any, plain: Any) -> None:
     """With tls: true a server without TLS is refused before anybody logs in; with auto it is used plainly."""
     network.write({"a": b"x"})
-    refused = upload(network, plain, local_file="a", remote_file="a", tls="true")
+    refused = network.upload(plain, local_file="a", remote_file="a", tls="true")
     assert "offers no TLS" in refused.error
     assert not refused.retryable
     assert "PASS" not in plain.commands
@@ -142,7 +121,7 @@ def test_tls_that_is_not_offered(network: Any, plain: Any) -> None:
 def test_plain_ftp_where_the_server_insists_on_tls(network: Any, secure: Any) -> None:
     """With tls: false a server that insists is a failure in its own words."""
     network.write({"a": b"x"})
-    assert "SSL/TLS required" in upload(network, secure, local_file="a", remote_file="a", tls=False).error
+    assert "SSL/TLS required" in network.upload(secure, local_file="a", remote_file="a", tls=False).error
 
 
 # --- faults ---------------------------------------------------------------------------------------
@@ -155,25 +134,11 @@ def test_an_upload_that_is_cut_leaves_nothing(network: Any, tmp_path: Path) -> N
     home.mkdir()
     (home / "a.bin").write_bytes(b"old")
     with network_servers.ftp(home, cut_after=300_000) as server:
-        result = upload(network, server, local_file="a.bin", remote_file="a.bin")
+        result = network.upload(server, local_file="a.bin", remote_file="a.bin")
         assert result.error is not None
         assert result.retryable
         assert any(line.startswith("DELE ") for line in server.commands)
         assert server.files() == {"a.bin": 3}
-
-
-def test_a_download_that_is_cut_leaves_nothing(network: Any, tmp_path: Path) -> None:
-    """A connection that is cut in the middle fails the step, and the earlier file is as it was."""
-    network.write({"b.bin": b"old"})
-    home = tmp_path / "ftp"
-    home.mkdir()
-    (home / "a.bin").write_bytes(CONTENT)
-    with network_servers.ftp(home, cut_after=300_000) as server:
-        result = download(network, server, local_file="b.bin", remote_file="a.bin")
-    assert result.error is not None
-    assert result.retryable
-    assert network.files() == ["b.bin"]
-    assert (network.root / "b.bin").read_bytes() == b"old"
 
 
 def test_sizes_that_differ(network: Any, tmp_path: Path) -> None:
@@ -181,11 +146,11 @@ def test_sizes_that_differ(network: Any, tmp_path: Path) -> None:
     network.write({"a.bin": CONTENT})
     home = tmp_path / "ftp"
     with network_servers.ftp(home, lie_about_size=True) as server:
-        result = upload(network, server, local_file="a.bin", remote_file="a.bin")
+        result = network.upload(server, local_file="a.bin", remote_file="a.bin")
         assert result.error == f"127.0.0.1:{server.port} has 7 bytes of the {len(CONTENT)} that were sent"
         assert server.files() == {}
         (home / "a.bin").write_bytes(CONTENT)
-        result = download(network, server, local_file="b.bin", remote_file="a.bin")
+        result = network.download(server, local_file="b.bin", remote_file="a.bin")
         assert result.error == f"127.0.0.1:{server.port} sent {len(CONTENT)} bytes of the 7 that the file has"
     assert network.files() == ["a.bin"]
 
@@ -195,11 +160,11 @@ def test_the_next_attempt_overwrites_what_a_killed_one_left(network: Any, tmp_pa
     network.write({"a.bin": CONTENT})
     home = tmp_path / "ftp"
     with network_servers.ftp(home, hang_on="RNFR") as server:
-        killed = upload(network, server, local_file="a.bin", remote_file="a.bin", timeout_seconds=2)
+        killed = network.upload(server, local_file="a.bin", remote_file="a.bin", timeout_seconds=2)
         assert killed.error == "timed out after 2 s"
         assert [name.endswith(TEMPORARY) for name in server.files()] == [True]
     with network_servers.ftp(home) as server:
-        assert upload(network, server, local_file="a.bin", remote_file="a.bin").error is None
+        assert network.upload(server, local_file="a.bin", remote_file="a.bin").error is None
         assert server.files() == {"a.bin": len(CONTENT)}
 
 
@@ -208,7 +173,7 @@ def test_a_server_that_hangs(network: Any, tmp_path: Path, command: str) -> None
     """A server without a word is given up after the time-out without progress, not after the step's."""
     network.write({"a": b"x"})
     with network_servers.ftp(tmp_path / "ftp", hang_on=command) as server:
-        result = upload(network, server, local_file="a", remote_file="a", timeout=0.5)
+        result = network.upload(server, local_file="a", remote_file="a", timeout=0.5)
         if command in ("PASV", "EPSV") and result.error is None:
             assert not any(line.startswith(command) for line in server.commands)
         else:
@@ -220,13 +185,13 @@ def test_data_goes_where_the_session_goes(network: Any, tmp_path: Path) -> None:
     """The address a server names for data connections is not used: it could be anybody's."""
     network.write({"a": b"x"})
     with network_servers.ftp(tmp_path / "ftp", masquerade="192.0.2.1") as server:
-        assert upload(network, server, local_file="a", remote_file="a", timeout=5).error is None
+        assert network.upload(server, local_file="a", remote_file="a", timeout=5).error is None
 
 
 def test_a_wrong_password_is_refused(network: Any, plain: Any) -> None:
     """Who may not log in is refused, by name and without the password."""
     network.write({"a": b"x"})
-    result = upload(network, plain, local_file="a", remote_file="a", password="not-the-one")
+    result = network.upload(plain, local_file="a", remote_file="a", password="not-the-one")
     assert f'did not let "{network_servers.USER}" log in' in result.error
     assert "not-the-one" not in result.error
     assert not result.retryable
@@ -236,16 +201,16 @@ def test_what_the_server_does_not_allow(network: Any, tmp_path: Path) -> None:
     """A server's refusal is a failure in its own words."""
     network.write({"a": b"x"})
     with network_servers.ftp(tmp_path / "ftp", permissions="elr") as server:
-        assert "550 Not enough privileges" in upload(network, server, local_file="a", remote_file="a").error
-        assert "550" in download(network, server, local_file="b", remote_file="none").error
+        assert "550 Not enough privileges" in network.upload(server, local_file="a", remote_file="a").error
+        assert "550" in network.download(server, local_file="b", remote_file="none").error
     assert network.files() == ["a"]
 
 
 def test_missing_folders_and_files(network: Any, plain: Any) -> None:
     """Without create_dirs a missing folder fails; so does a local file that is not there."""
     network.write({"a": b"x"})
-    assert "550" in upload(network, plain, local_file="a", remote_file="none/a").error
-    assert upload(network, plain, local_file="none", remote_file="a").error == "no such file: none"
+    assert "550" in network.upload(plain, local_file="a", remote_file="none/a").error
+    assert network.upload(plain, local_file="none", remote_file="a").error == "no such file: none"
     assert plain.files() == {}
 
 
