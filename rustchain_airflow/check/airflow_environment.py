@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rustchain_airflow.check.draft import Draft
-from rustchain_airflow.check.references import Meaning
+from rustchain_airflow.check.draft_step import Meaning
 from rustchain_airflow.check.rule import Found, rule
 from rustchain_airflow.safety.secrets import belongs_to_airflow
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from rustchain_airflow.check.references import Use, Vocabulary, uses
+from rustchain_airflow.check.draft_step import DraftStep
+from rustchain_airflow.check.references import Vocabulary, uses
 from rustchain_airflow.dialects import Canonical, canonical
 from rustchain_airflow.mission import Mission, MissionHeader, MissionStep, default_name
 from rustchain_airflow.source import DocumentPath
 from rustchain_airflow.step_type import StepType
-from rustchain_airflow.steps import catalog
-from rustchain_airflow.steps.sdk import StepImplementation
 
 
 class ShapeError(NamedTuple):
@@ -25,33 +23,6 @@ class ShapeError(NamedTuple):
     type: str
     message: str
     input: Any
-
-
-@dataclass
-class DraftStep:
-    """A step whose shape is right."""
-
-    index: int
-    step: MissionStep
-    uses: list[Use] = field(default_factory=list)
-    """Every reference in its parameters."""
-
-    @property
-    def path(self) -> DocumentPath:
-        return ("steps", self.index)
-
-    @cached_property
-    def implementation(self) -> StepImplementation | None:
-        """The declaration of its step type; None while the type is not available."""
-        return catalog.load(self.step.step_type) if catalog.available(self.step.step_type) else None
-
-    def written_key(self, name: str) -> str:
-        """The key under which the mission gives a parameter: the canonical name or an alias of it."""
-        if self.implementation is not None and name not in self.step.parameters:
-            for written in self.step.parameters:
-                if self.implementation.declared.canonical.get(written) == name:
-                    return written
-        return name
 
 
 class Dependency(NamedTuple):

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rustchain_airflow.check.draft import Draft, DraftStep, existing
+from rustchain_airflow.check.draft import Draft, existing
+from rustchain_airflow.check.draft_step import DraftStep
 from rustchain_airflow.check.rule import Found, rule
 from rustchain_airflow.check.wrong_type import KINDS, complaint, kind_of
 from rustchain_airflow.expressions import Reference, parse

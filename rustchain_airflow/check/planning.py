@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rustchain_airflow.check.draft import Draft, DraftStep
+from rustchain_airflow.check.draft import Draft
+from rustchain_airflow.check.draft_step import DraftStep
 from rustchain_airflow.check.references import binding
 from rustchain_airflow.plan import DEFAULT_RETRY_DELAY_MS, DEFAULT_STEP_TIMEOUT_SECONDS, Edge, Input, Plan, PlannedStep
 from rustchain_airflow.step_type import StepType

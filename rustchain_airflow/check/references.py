@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from rustchain_airflow.check.draft_step import DraftStep, Meaning, Use
 from rustchain_airflow.expressions import (
     BUILTINS,
     MISSING,
@@ -20,44 +20,11 @@ from rustchain_airflow.expressions import (
 )
 from rustchain_airflow.source import DocumentPath
 
-if TYPE_CHECKING:
-    from rustchain_airflow.check.draft import DraftStep
-
 SHORTHAND = re.compile(r"(?P<name>.+)_(?:result|response|context)")
 """Bare names that mean the main output of a step (semantics §7.3)."""
 
 STEP_PROPERTIES = ("output", "status", "error")
 MISSION_PROPERTIES = ("name", "version", "run_id", "timestamp", "workspace")
-
-
-class Meaning(StrEnum):
-    """What a reference turned out to name."""
-
-    ENVIRONMENT = "environment"
-    CONTEXT = "context"
-    CONFIG = "config"
-    MISSION = "mission"
-    STEP = "step"
-    BUILTIN = "builtin"
-    UNKNOWN_STEP = "unknown-step"
-    UNKNOWN_PROPERTY = "unknown-property"
-    UNKNOWN_NAME = "unknown-name"
-    AMBIGUOUS = "ambiguous"
-
-
-class Use(NamedTuple):
-    """One reference where it stands, and what it means."""
-
-    path: DocumentPath
-    written: Reference
-    meaning: Meaning
-    reference: Reference
-    """The canonical reference; the written one where there is no other."""
-    reads: str | None = None
-    """Id of the step whose result it needs."""
-    single_brace: bool = False
-    candidates: tuple[str, ...] = ()
-    """Steps that an ambiguous shorthand could mean."""
 
 
 class Vocabulary(NamedTuple):

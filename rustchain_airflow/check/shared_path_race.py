@@ -6,7 +6,8 @@ import posixpath
 from collections.abc import Iterator
 from itertools import pairwise
 
-from rustchain_airflow.check.draft import Draft, DraftStep
+from rustchain_airflow.check.draft import Draft
+from rustchain_airflow.check.draft_step import DraftStep
 from rustchain_airflow.check.rule import Found, rule
 from rustchain_airflow.diagnostics import Severity
 from rustchain_airflow.source import DocumentPath

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rustchain_airflow.check.draft import Draft
-from rustchain_airflow.check.references import Meaning, has_default
+from rustchain_airflow.check.draft_step import Meaning
+from rustchain_airflow.check.references import has_default
 from rustchain_airflow.check.rule import Found, did_you_mean, rule
 from rustchain_airflow.diagnostics import Severity
 

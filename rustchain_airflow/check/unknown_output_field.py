@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from rustchain_airflow.check.draft import Draft
-from rustchain_airflow.check.references import Meaning, has_default, output_path
+from rustchain_airflow.check.draft_step import Meaning
+from rustchain_airflow.check.references import has_default, output_path
 from rustchain_airflow.check.rule import Found, did_you_mean, rule
 from rustchain_airflow.expressions import Segment
 from rustchain_airflow.source import DocumentPath
