@@ -13,6 +13,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import network_servers
 import services
 from airflow_runs import airflow_home, airflow_runs  # noqa: F401  (fixtures)
 from engines import Engine, Mission, Ran, behind, engine, read, run_local, without  # noqa: F401
@@ -87,6 +88,14 @@ parameters:
     "Authorization": "Bearer {{api_token}}"
   body: '{"query": "recent_sales"}'
   timeout: 30
+"""
+SSH = """
+step_type: "ssh_execute"
+parameters:
+  host: "remote.example.com"
+  username: "deploy"
+  command: "systemctl restart web-service"
+  timeout: 60
 """
 SUBSTITUTION = """
 steps:
@@ -441,7 +450,7 @@ def test_http(engine: Engine, web: WebServer) -> None:  # noqa: F811
     assert request["body"] == '{"query": "recent_sales"}'
     assert request["headers"]["content-type"] == "application/json"
     assert request["headers"]["authorization"] == f"Bearer {TOKEN}"
-    assert TOKEN not in repr(ran.result)
+    assert TOKEN not in repr(ran)
 
 
 def test_sql_query(engine: Engine) -> None:  # noqa: F811
@@ -457,6 +466,47 @@ def test_sql_query(engine: Engine) -> None:  # noqa: F811
     assert ran.output("example")["rows"] == [{"id": 2, "created_at": "2024-01-01"}]
     assert services.PASSWORD not in repr(ran)
     assert services.ENCODED_PASSWORD not in repr(ran)
+
+
+def test_redis_set(engine: Engine) -> None:  # noqa: F811
+    """The text is stored as it is written, until its time to live is over."""
+    from redis import Redis
+
+    with services.redis() as server, Redis.from_url(server.url, decode_responses=True) as client:
+        client.delete("session:user:123")
+        whole = with_parameters(mission(REDIS_SET), "example", connection="cache")
+        ran = engine(whole, environment={"AIRFLOW_CONN_CACHE": server.url})
+        assert ran.errors == {}
+        assert ran.output("example") == {"key": "session:user:123", "set": True, "ttl": 3600}
+        assert client.get("session:user:123") == '{"user_id": 123, "active": true}'
+        assert 0 < client.ttl("session:user:123") <= 3600
+
+
+def test_ssh_execute(engine: Engine) -> None:  # noqa: F811
+    """The command is a line for the remote shell: words and all. (Here one that needs no service to restart.)"""
+    with network_servers.sshd() as server:
+        files = {
+            "id_ed25519": (server.home / "id_ed25519").read_text(),
+            "known_hosts": (server.home / "known_hosts").read_text(),
+        }
+        front = [
+            {"id": name, "step_type": "create_file", "parameters": {"path": name, "content": text, "mode": "600"}}
+            for name, text in files.items()
+        ]
+        whole = with_parameters(
+            mission(SSH),
+            "example",
+            host="127.0.0.1",
+            port=server.port,
+            username=server.user,
+            key_file="id_ed25519",
+            known_hosts="known_hosts",
+            command='test -n "$SSH_CONNECTION" && echo restarted web-service',
+        )
+        ran = engine(behind(whole, *front))
+    assert ran.errors == {}
+    assert ran.output("example")["stdout"] == "restarted web-service\n"
+    assert ran.output("example")["exit_code"] == 0
 
 
 @pytest.mark.parametrize("snippet", [LLM, AGENT], ids=["llm", "agent"])
