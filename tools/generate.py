@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from rustchain_airflow.check import check_file, rules
+from rustchain_airflow.check import rules
 from rustchain_airflow.check.schema import mission_schema
 from rustchain_airflow.cli import ALIASES, COMMANDS, cli
-from rustchain_airflow.codegen.airflow_dag import generate
-from rustchain_airflow.source import FAULTS
+from rustchain_airflow.codegen.compile import FAULTS as COMPILE_FAULTS
+from rustchain_airflow.codegen.compile import compile_mission
+from rustchain_airflow.source import FAULTS as SOURCE_FAULTS
 from rustchain_airflow.step_type import Family, StepType
+from rustchain_airflow.steps import catalog
 from rustchain_airflow.steps.reference import describe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,8 +42,42 @@ def artefacts() -> Iterator[tuple[str, str]]:
         if described["available"]:
             yield f"docs/steps/{step_type.value}.md", _step(described)
     for mission in sorted((ROOT / "tests" / "golden").glob("*.yaml")):
-        plan = check_file(mission).require_plan()
-        yield f"tests/golden/{mission.stem}.py", generate(plan, dag_id=mission.stem)
+        yield f"tests/golden/{mission.stem}.py", compile_mission(mission)
+    yield "README.md", _readme((ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+def _readme(text: str) -> str:
+    """The README with its generated blocks made anew: the DAG of its mission, and the table of step types."""
+    mission = re.search(r"```yaml\n(name: .*?)```", text, re.DOTALL)
+    assert mission is not None
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "mission.yaml")
+        file.write_text(mission[1], encoding="utf-8")
+        dag = f"```python\n{compile_mission(file)}```"
+    for name, block in (("the DAG", dag), ("the step types", _families())):
+        opening, closing = f"<!-- {name}, made by `{COMMAND}` -->\n", f"<!-- end of {name} -->"
+        before, found, rest = text.partition(opening)
+        _, ended, after = rest.partition(closing)
+        assert found, f"README.md has no place for {name}"
+        assert ended, f"README.md does not say where {name} ends"
+        text = f"{before}{opening}{block}\n{closing}{after}"
+    return text
+
+
+def _families() -> str:
+    rows = ["| family | step types |", "| --- | --- |"]
+    missing = False
+    for family in Family:
+        names = []
+        for step_type in StepType:
+            if step_type.family is family:
+                is_there = catalog.available(step_type)
+                missing = missing or not is_there
+                names.append(f"[{step_type.value}](docs/steps/{step_type.value}.md)" if is_there else step_type.value)
+        rows.append(f"| {family.value} | {', '.join(names)} |")
+    if missing:
+        rows.append("\nNames without a link are not available yet: such a step fails, saying so.")
+    return "\n".join(rows)
 
 
 def _made(source: str) -> str:
@@ -47,18 +85,20 @@ def _made(source: str) -> str:
 
 
 def _rules() -> Iterator[tuple[str, str, str, str]]:
-    for code, (slug, page) in FAULTS.items():
+    for code, (slug, page) in SOURCE_FAULTS.items():
         yield code, slug, page, "An error: the file could not be read."
     for rule in rules():
         strict = "; an error under `--strict`" if rule.strict else ""
         yield rule.code, rule.slug, rule.page, f"Severity: {rule.severity.value}{strict}."
+    for code, (slug, page) in COMPILE_FAULTS.items():
+        yield code, slug, page, "An error, of `compile` and in Airflow; `check` does not look for it."
 
 
 def _checks() -> str:
     rows = "\n".join(f"| [{code}]({code}.md) | {slug} | {facts} |" for code, slug, _, facts in _rules())
     return (
-        f"{_made('the rules')}# Checks\n\nWhat `rustchain-airflow check` looks for. Slugs complete the sentence "
-        f'"allow …".\n\n| code | slug | |\n| --- | --- | --- |\n{rows}\n'
+        f"{_made('the rules')}# Checks\n\nWhat `rustchain-airflow check` looks for, and what `compile` adds. "
+        f'Slugs complete the sentence "allow …".\n\n| code | slug | |\n| --- | --- | --- |\n{rows}\n'
     )
 
 
@@ -106,7 +146,7 @@ def _cell(text: str) -> str:
 
 
 def _cli() -> str:
-    context = click.Context(cli, info_name="rustchain-airflow", terminal_width=100)
+    context = cli.make_context("rustchain-airflow", [], resilient_parsing=True, terminal_width=100)
     pages = [f"## rustchain-airflow\n\n```text\n{cli.get_help(context)}\n```"]
     for name in COMMANDS:
         command = cli.get_command(context, name)

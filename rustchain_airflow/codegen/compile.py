@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from rustchain_airflow import __version__, diagnostics
 from rustchain_airflow.check import Checked, InvalidMission, check_document, check_file
@@ -19,6 +21,23 @@ NOT_FOR_AIRFLOW = "RC602"
 
 SAME_DAG_ID = "RC603"
 """Two missions that would be one DAG."""
+
+FAULTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        NOT_FOR_AIRFLOW: (
+            "unfit-for-airflow",
+            "A value under `airflow:` is none that Airflow takes: a schedule that is no cron expression, preset or "
+            "list of assets, a start date that is no date, a `dag_id` with a space in it. Or the mission is scheduled "
+            "and has a required input without a default, so that no scheduled run could start. It still runs locally.",
+        ),
+        SAME_DAG_ID: (
+            "same-dag-id",
+            "Two missions of one folder would become one DAG, and Airflow would show whichever it read last. Neither "
+            "is compiled until a file is renamed or one of them says `airflow: {dag_id: ...}`.",
+        ),
+    }
+)
+"""Code to (slug, what it means): what only compiling finds. The slug completes "allow …"."""
 
 
 COMPILER_FAULT = "RC699"
