@@ -456,7 +456,7 @@ def _python(work: _Compilation) -> CompileCodeOutput:
         command = [interpreter, "-I", str(_PYTHON_COMPILER)]
         result = work.run(command, stdin=json.dumps(request))
         if result.exit_code:
-            return work.end(command, result, [])
+            return work.end(command, result, [], stdout="")
         artifacts = []
         for file, place, cache_name in zip(files, staged, json.loads(result.stdout), strict=True):
             in_cache = f"{PurePosixPath(file).parent}/__pycache__/{cache_name}"

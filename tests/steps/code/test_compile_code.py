@@ -136,6 +136,14 @@ def test_python_byte_code_goes_where_python_looks_for_it(bench: Any) -> None:
     assert all(Path(name).name.endswith(".pyc") for name in output["artifacts"])
 
 
+def test_faults_of_python_are_all_it_says(bench: Any) -> None:
+    """What the step's own program answers is not the compiler's output."""
+    bench.write({"a.py": "def f(:\n"})
+    result = bench.bad("compile_code", path="a.py")
+    assert result.output["stdout"] == ""
+    assert "SyntaxError" in result.output["stderr"]
+
+
 FAULTY: list[Any] = [
     ("gcc", {"a.c": "int main(void) { return x; }"}, "a.c", "gcc failed: ", "undeclared"),
     ("g++", {"a.cpp": "int main() { return x; }"}, "a.cpp", "g++ failed: ", "was not declared"),
