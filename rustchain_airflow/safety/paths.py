@@ -326,8 +326,10 @@ class GuardedWorkspace:
         """The whole content; StepError when it is larger than ``max_bytes``."""
         with self.open(path) as file:
             size = os.fstat(file.fileno()).st_size
-            # The size is a promise only: one byte more than allowed is asked for, in case the file grows.
-            content = file.read(max_bytes + 1) if size <= max_bytes else b""
+            # Room is made for what the file holds, not for all that is allowed; the size is a promise only.
+            content = file.read(size + 1) if size <= max_bytes else b""
+            if size < len(content) <= max_bytes:
+                content += file.read(max_bytes + 1 - len(content))
         if size > max_bytes or len(content) > max_bytes:
             raise StepError(f"{_shown(path)} has {max(size, len(content))} bytes, more than max_bytes = {max_bytes}")
         return content
