@@ -16,7 +16,6 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,15 +34,17 @@ PASSWORD = "s3cr3t-pa/ss:w@rd"
 ENCODED_PASSWORD = "s3cr3t-pa%2Fss%3Aw%40rd"
 
 _STARTING_SECONDS = 60.0
-
-absent: Counter[tuple[str, str]] = Counter()
-"""How many tests went without a service, by the service and the reason."""
+_IS_MISSING = " is missing: "
 
 
 def missing(service: str, reason: str) -> NoReturn:
-    """Skip the test that needs a service which cannot be had here, and count it for the terminal summary."""
-    absent[service, reason] += 1
-    pytest.skip(f"{service} is missing: {reason}")
+    """Skip the test that needs a service which cannot be had here; the terminal summary counts it."""
+    pytest.skip(f"{service}{_IS_MISSING}{reason}")
+
+
+def is_missing(reason: str) -> bool:
+    """Whether a skip was for a missing service."""
+    return _IS_MISSING in reason
 
 
 @dataclass
@@ -245,6 +246,7 @@ def mariadb() -> Iterator[Server]:
                 install,
                 "--no-defaults",
                 f"--datadir={data}",
+                f"--tmpdir={home}",  # two servers that start at once would meet in the usual one
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
             ],
@@ -265,6 +267,7 @@ def mariadb() -> Iterator[Server]:
                         program,
                         "--no-defaults",
                         f"--datadir={data}",
+                        f"--tmpdir={home}",
                         f"--port={port}",
                         "--bind-address=127.0.0.1",
                         f"--socket={home / 'socket'}",
