@@ -6,10 +6,13 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from fnmatch import translate
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import yaml
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -17,6 +20,8 @@ IGNORE_FILE = ".airflowignore"
 
 _UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
 _LONGEST = 250
+_LOOKED_AT = 8 * 1024 * 1024
+"""Bytes of a file that are looked at: enough to know what it is, whatever its size."""
 
 
 def missions_in(folder: Path) -> Iterator[Path]:
@@ -32,8 +37,8 @@ def candidates_in(folder: Path) -> Iterator[Path]:
     return _walk(folder, [])
 
 
-def _walk(folder: Path, ignored: list[tuple[Path, re.Pattern[str], bool]]) -> Iterator[Path]:
-    ignored = [*ignored, *_patterns(folder)]
+def _walk(folder: Path, ignored: list[tuple[Path, GitIgnoreSpec]]) -> Iterator[Path]:
+    ignored = [*ignored, *_ignore_file(folder)]
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
@@ -53,18 +58,20 @@ def _walk(folder: Path, ignored: list[tuple[Path, re.Pattern[str], bool]]) -> It
 def looks_like_mission(path: Path) -> bool:
     """A mapping with ``steps`` at its root; a file that does not parse counts where it mentions ``step_type``."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError):
+        with path.open("rb") as file:
+            data = file.read(_LOOKED_AT)
+    except OSError:
         return False
-    if "steps" not in text:
+    if b"steps" not in data:
         return False
     try:
+        text = data.decode("utf-8-sig")
         if path.suffix.lower() == ".json":
             value = json.loads(text)
             return isinstance(value, dict) and "steps" in value
         return any(key == "steps" for key in _root_keys(text))
     except (ValueError, RecursionError, yaml.YAMLError):
-        return "step_type" in text
+        return b"step_type" in data
 
 
 def _root_keys(text: str) -> Iterator[str]:
@@ -96,36 +103,21 @@ def dag_id_of(path: Path, folder: Path) -> str:
     return _UNFIT.sub("_", name)[:_LONGEST] or "mission"
 
 
-def _patterns(folder: Path) -> list[tuple[Path, re.Pattern[str], bool]]:
-    """The patterns of a folder's ignore file: where they hold, what they match, whether they take a match back."""
+def _ignore_file(folder: Path) -> list[tuple[Path, GitIgnoreSpec]]:
+    """The patterns of a folder's ignore file, if it has one."""
     try:
         lines = (folder / IGNORE_FILE).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return []
-    found = []
-    for line in lines:
-        pattern = line.strip()
-        if not pattern or pattern.startswith("#"):
-            continue
-        is_negated, pattern = pattern.startswith("!"), pattern.removeprefix("!")
-        found.append((folder, re.compile(_glob(pattern)), is_negated))
-    return found
+    from pathspec import GitIgnoreSpec
+
+    return [(folder, GitIgnoreSpec.from_lines(lines))]
 
 
-def _glob(pattern: str) -> str:
-    """A ``.gitignore`` pattern as an expression over a path below the folder, folders with ``/`` at the end."""
-    anchored = "/" in pattern.rstrip("/")
-    pieces = []
-    for piece in pattern.strip("/").split("/"):
-        pieces.append(".*" if piece == "**" else translate(piece).removesuffix(r"\Z").replace(".*", "[^/]*"))
-    body = "/".join(pieces).replace(".*/", "(?:.*/)?")
-    return ("" if anchored else "(?:.*/)?") + body + ("/.*" if pattern.endswith("/") else "(?:/.*)?") + r"\Z"
-
-
-def _is_ignored(path: Path, is_folder: bool, patterns: list[tuple[Path, re.Pattern[str], bool]]) -> bool:
+def _is_ignored(path: Path, is_folder: bool, specs: list[tuple[Path, GitIgnoreSpec]]) -> bool:
+    """What the ignore files above a path say of it; a deeper one has the last word."""
     ignored = False
-    for folder, pattern, is_negated in patterns:
-        text = path.relative_to(folder).as_posix() + ("/" if is_folder else "")
-        if pattern.match(text):
-            ignored = not is_negated
+    for folder, spec in specs:
+        verdict = spec.check_file(path.relative_to(folder).as_posix() + ("/" if is_folder else "")).include
+        ignored = ignored if verdict is None else verdict
     return ignored
