@@ -339,9 +339,8 @@ def redis(settings: Mapping[str, str | Path] | None = None, *, port: int | None 
         try:
             process = start()
         except AssertionError as fault:
-            missing(
-                "redis", f"{program} does not start with these settings: {(home / 'log').read_text()[-300:]} {fault}"
-            )
+            said = " ".join((home / "log").read_text()[-300:].split())
+            missing("redis", f"{program} does not start with these settings: {fault}: {said}")
         server = Server("Redis", _version_of_redis(program), f"redis://:{ENCODED_PASSWORD}@127.0.0.1:{port}/0", process)
         server.restart = start
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -78,7 +79,7 @@ def attempt(fork_server: ForkServer, workspace: Any) -> Attempt:
         given = environment or {}
         mission = MissionRun("mission", "1.0", "run-1", datetime.now(UTC), str(workspace.root))
         runtime = StepRuntime(
-            ExecutionContext(mission, environment={"PATH": "/usr/bin:/bin", **given}),
+            ExecutionContext(mission, environment={"PATH": os.environ["PATH"], **given}),
             fork_server=fork_server,
             connections=LocalConnections(given),
         )
