@@ -113,6 +113,13 @@ def run_airflow(
     return ran
 
 
+def holding(secret: str, runs: AirflowRuns) -> list[str]:
+    """The files of an Airflow that hold a text: its database, its logs, its DAGs; workspaces are the missions' own."""
+    needle = secret.encode()
+    files = (path for path in runs.home.rglob("*") if path.is_file() and runs.home / "missions" not in path.parents)
+    return [str(path.relative_to(runs.home)) for path in files if needle in path.read_bytes()]
+
+
 Engine = Callable[..., Ran]
 
 AIRFLOW = [pytest.mark.airflow, pytest.mark.xdist_group("airflow")]

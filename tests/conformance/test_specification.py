@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import network_servers
 import services
 from airflow_runs import airflow_home, airflow_runs  # noqa: F401  (fixtures)
-from engines import Engine, Mission, Ran, behind, engine, read, run_local, without  # noqa: F401
+from engines import Engine, Mission, Ran, behind, engine, holding, read, run_local, without  # noqa: F401
 from web_server import WebServer, serve
 
 from rustchain_airflow.step_type import Family, StepType
@@ -350,19 +350,27 @@ def test_missions_are_all_here() -> None:
 # --- variable substitution ----------------------------------------------------------------------------
 
 
-def test_variable_substitution_without_ai(engine: Engine, web: WebServer) -> None:  # noqa: F811
+def test_variable_substitution_without_ai(
+    engine: Engine,  # noqa: F811
+    web: WebServer,
+    capfd: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
+) -> None:
     """Environment variables reach url, headers and path; the token reaches the server and nobody else."""
+    token = f"{TOKEN}-in-the-environment"
     whole = mission(SUBSTITUTION.replace("https://api.example.com", web.url("")))
-    ran = engine(without(whole, ai_steps(whole)), environment={"USER_ID": "42", "API_TOKEN": TOKEN})
+    ran = engine(without(whole, ai_steps(whole)), environment={"USER_ID": "42", "API_TOKEN": token})
     assert ran.errors == {}
     assert ran.status == "Completed"
-    (request,) = web.requests
-    assert request["path"] == "/users/42"
-    assert request["headers"]["authorization"] == f"Bearer {TOKEN}"
+    (asked,) = web.requests
+    assert asked["path"] == "/users/42"
+    assert asked["headers"]["authorization"] == f"Bearer {token}"
     assert ran.text("user_analysis_42.txt") == ""
     assert ran.output("get_user_data")["response"]["headers"]["authorization"] == "Bearer ***"
-    assert TOKEN not in repr(ran)
+    assert token not in repr(ran)
+    assert token not in "".join(capfd.readouterr())
     if ran.rendered:
+        assert holding(token, request.getfixturevalue("airflow_runs")) == []
         fields = ran.rendered["get_user_data"]
         assert fields["parameters.headers"] == {"Authorization": "***"}
         assert fields["parameters.url"] == web.url("/users/42")
