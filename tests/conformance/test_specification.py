@@ -19,6 +19,7 @@ from airflow_runs import airflow_home, airflow_runs  # noqa: F401  (fixtures)
 from engines import Engine, Mission, Ran, behind, engine, holding, read, run_local, without  # noqa: F401
 from web_server import WebServer, serve
 
+from rustchain_airflow.check import check_file, check_text
 from rustchain_airflow.step_type import Family, StepType
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
@@ -345,6 +346,24 @@ def test_missions_are_all_here() -> None:
     """Every mission of dags/ is held to its claims above."""
     held = {"linear_workflow", "error_handling_workflow", *FRONT}
     assert {path.stem for path in DAGS.glob("*.yaml")} == held
+
+
+@pytest.mark.parametrize("path", sorted(DAGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_missions_load_without_complaint(path: Path) -> None:
+    """Nothing is found in the specification's missions but missing step types, and dependencies that are implied."""
+    checked = check_file(path)
+    assert checked.ok
+    assert {finding.code for finding in checked.diagnostics} <= {"RC110", "RC203"}
+
+
+@pytest.mark.parametrize("snippet", [FAIL_FAST, CONTINUE_ON_ERROR], ids=["fail_fast", "continue_on_error"])
+def test_snippets_that_lack_a_path(snippet: str) -> None:
+    """Two snippets create a file without saying which: they are refused before they run, for that and nothing else."""
+    checked = check_text(snippet)
+    assert [(finding.code, finding.help) for finding in checked.diagnostics] == [
+        ("RC402", "add path: under parameters:")
+    ]
+    assert checked.plan is None
 
 
 # --- variable substitution ----------------------------------------------------------------------------
