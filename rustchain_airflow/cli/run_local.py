@@ -131,9 +131,12 @@ def _environment(env_file: str | None) -> Mapping[str, str]:
 
 
 def _connections(file: str | None, environment: Mapping[str, str]) -> Any:
-    from rustchain_airflow.runtime.connections import LocalConnections
+    from rustchain_airflow.runtime.connections import InvalidConnections, LocalConnections
 
-    return LocalConnections(environment, Path(file) if file else None)
+    try:
+        return LocalConnections(environment, Path(file) if file else None)
+    except InvalidConnections as error:
+        raise click.UsageError("\n".join(error.faults)) from None
 
 
 def _reporter(output: str) -> Reporter:

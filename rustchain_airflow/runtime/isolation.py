@@ -421,8 +421,13 @@ class _ForkLoop:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for other in (control, self._requests, self._wake, self._waker, *self._children.values()):
                 other.close()
+            signal.signal(signal.SIGTERM, _unwind)
             _work_once(self._work, data)
             status = 0
+        except _Terminated:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+            status = 1
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else int(error.code is not None)
         except BaseException:
@@ -494,6 +499,16 @@ def _receive(source: socket.socket, length: int) -> bytes:
             raise EOFError("the other side has gone")
         received += chunk
     return bytes(received)
+
+
+class _Terminated(BaseException):
+    """A child was told to stop: raised wherever its work is, so that what it holds half-done is given up."""
+
+
+def _unwind(_number: int, _frame: FrameType | None) -> None:
+    """Let `finally` and `with` do their duty before the end: a draft of a file is removed, a transaction undone."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the cleaning up; SIGKILL follows
+    raise _Terminated
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:

@@ -21,7 +21,7 @@ from rustchain_airflow.runtime.results import StepResult
 from rustchain_airflow.runtime.stop import StopToken
 from rustchain_airflow.safety.paths import GuardedWorkspace
 from rustchain_airflow.safety.policy import Policy
-from rustchain_airflow.safety.secrets import Secrets, password_of
+from rustchain_airflow.safety.secrets import Secrets, looks_secret, password_of
 from rustchain_airflow.semantics import StepStatus
 from rustchain_airflow.steps import catalog
 from rustchain_airflow.steps.sdk import (
@@ -236,11 +236,20 @@ def _connections(
                 if runtime.connections is None:
                     raise StepRefused(f'connection "{reference}" is not defined')
                 connection = runtime.connections.resolve(reference)
-                for secret in (connection.password, connection.uri and password_of(connection.uri)):
-                    if secret:
-                        runtime.secrets.add(secret)
+                for secret in _secrets_of(connection):
+                    runtime.secrets.add(secret)
                 resolved[reference] = connection
     return resolved
+
+
+def _secrets_of(connection: Connection) -> Iterator[str]:
+    if connection.password:
+        yield connection.password
+    if connection.uri and (password := password_of(connection.uri)):
+        yield password
+    for name, value in (connection.extra or {}).items():
+        if isinstance(value, str) and looks_secret(name):
+            yield value
 
 
 def _isolated(

@@ -107,6 +107,17 @@ def hang(request):
     time.sleep(300)
 
 
+def hang_with_draft(request):
+    folder = pathlib.Path(request["started"]).parent
+    draft = folder / "draft"
+    draft.write_text("half")
+    try:
+        announce(request)
+        time.sleep(300)
+    finally:
+        draft.unlink()
+
+
 def hang_with_program(request):
     program = subprocess.Popen(["sleep", "300"])
     request["started"], started = request["started"] + ".child", request["started"]
@@ -191,9 +202,10 @@ def test_many_threads(server):
 
 
 def test_clean_child(server):
-    """A child has default signals, and no descriptor but the standard ones and its own socket."""
+    """A child unwinds when told to stop, has default signals else, and no descriptor but its own socket."""
     state = ask(server, "state")
-    assert set(state["signals"].values()) == {str(signal.SIG_DFL)}
+    assert state["signals"]["SIGCHLD"] == str(signal.SIG_DFL)
+    assert "_unwind" in state["signals"]["SIGTERM"]
     assert (state["blocked"], state["wakeup"]) == ([], -1)
     assert state["descriptors"].count("socket") <= 1 + sum(_is_socket(number) for number in (1, 2))
     assert not [name for name in state["descriptors"] if name.startswith("anon_inode")]
@@ -272,6 +284,17 @@ def test_cancel(server, tmp_path):
     canceller.join()
     assert not psutil.pid_exists(_wait_for(tmp_path / "pid"))
     assert _ended(_wait_for(tmp_path / "pid.child"))
+
+
+def test_a_stopped_child_cleans_up(server, tmp_path):
+    """A child that is told to stop unwinds first: what its blocks would remove is removed."""
+    stop = StopToken(60)
+    canceller = threading.Thread(target=lambda: _wait_for(tmp_path / "pid") and stop.cancel("enough"))
+    canceller.start()
+    with pytest.raises(StepCancelled):
+        ask(server, "hang_with_draft", stop, started=str(tmp_path / "pid"))
+    canceller.join()
+    assert not (tmp_path / "draft").exists()
 
 
 def test_stopped_before_it_starts(server):
