@@ -467,6 +467,7 @@ def main() -> int:
             return 1
         return 0
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave processes behind
         print("Airflow is stopping.", flush=True)
         airflow.stop()
 
