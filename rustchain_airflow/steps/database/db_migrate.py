@@ -23,6 +23,7 @@ from rustchain_airflow.steps.sdk import (
     StepContext,
     StepError,
     StepRefused,
+    require,
     step,
 )
 
@@ -59,7 +60,7 @@ class DbMigrateOutput(Output):
     dry_run: bool = Field(description="Whether nothing was changed because of `dry_run`.")
 
 
-@step(idempotent=True)
+@step(idempotent=True, prepare=lambda: require("sqlalchemy", "database"))
 def db_migrate(parameters: DbMigrateParameters, context: StepContext) -> DbMigrateOutput:
     """Bring a database up to date with its migrations.
 

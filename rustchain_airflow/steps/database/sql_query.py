@@ -25,6 +25,7 @@ from rustchain_airflow.steps.sdk import (
     StepContext,
     StepRefused,
     WritePath,
+    require,
     step,
 )
 
@@ -78,7 +79,7 @@ class SqlQueryOutput(Output):
     output_file: str | None = Field(description="The file with the rows.")
 
 
-@step
+@step(prepare=lambda: require("sqlalchemy", "database"))
 def sql_query(parameters: SqlQueryParameters, context: StepContext) -> SqlQueryOutput:
     """Run SQL in a database.
 
