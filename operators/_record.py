@@ -1,11 +1,16 @@
-"""A step's result as its task leaves it in XCom: the output as ``return_value``, the rest as ``step_result``."""
+"""A step's result as its task leaves it in XCom: the output as ``return_value``, the rest as ``step_result``.
+
+PostgreSQL keeps XComs as JSONB, which puts the keys of objects in an order of its own. Where that would show (an
+object inserted into text, semantics §7.5), ``step_result`` also holds the output as text.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rustchain_airflow.runtime.results import StepResult
 
@@ -14,6 +19,8 @@ if TYPE_CHECKING:
 
 OUTPUT_KEY = "return_value"
 RESULT_KEY = "step_result"
+MISSION_TEXT_KEY = "mission_result_json"
+"""The MissionResult as text, for whoever needs its steps in file order from a database that keeps no order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,17 @@ def push(ti: RuntimeTaskInstance, result: StepResult) -> None:
     output = value.pop("output")
     if output is not None:
         ti.xcom_push(OUTPUT_KEY, output)
-    ti.xcom_push(RESULT_KEY, {**value, "has_output": output is not None, "ended": datetime.now(UTC).isoformat()})
+    text = None if survives_jsonb(output) else json.dumps(output, ensure_ascii=False)
+    ended = datetime.now(UTC).isoformat()
+    ti.xcom_push(RESULT_KEY, {**value, "has_output": output is not None, "output_text": text, "ended": ended})
+
+
+def survives_jsonb(value: Any) -> bool:
+    """Whether JSONB would keep the keys of all objects where they are: shorter ones first, then by their bytes."""
+    if isinstance(value, Mapping):
+        keys = [key.encode("utf-8", "surrogatepass") for key in value]
+        return keys == sorted(keys, key=lambda key: (len(key), key)) and all(map(survives_jsonb, value.values()))
+    return all(map(survives_jsonb, value)) if isinstance(value, (list, tuple)) else True
 
 
 def pull(ti: RuntimeTaskInstance, step_id: str) -> Record | None:
@@ -40,7 +57,9 @@ def pull(ti: RuntimeTaskInstance, step_id: str) -> Record | None:
     if not isinstance(value, dict):
         return None
     output = None
-    if value["has_output"]:
+    if (text := value.get("output_text")) is not None:
+        output = json.loads(text)
+    elif value["has_output"]:
         output = ti.xcom_pull(task_ids=step_id, key=OUTPUT_KEY, map_indexes=None)
     return Record(StepResult.from_json({**value, "output": output}), datetime.fromisoformat(value["ended"]))
 

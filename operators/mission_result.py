@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -63,6 +64,7 @@ class MissionResultOperator(MissionOperator):
         result = self._mission_result(context)
         end_owned_processes(Path(self.mission_run(context).workspace), result.run_id)
         value = result.to_json()
+        context["ti"].xcom_push(_record.MISSION_TEXT_KEY, json.dumps(value, ensure_ascii=False))
         if result.status is not MissionStatus.COMPLETED:
             context["ti"].xcom_push(_record.OUTPUT_KEY, value)
             raise AirflowFailException(f"mission {result.status.value}: {_first_error(result)}")

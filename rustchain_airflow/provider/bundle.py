@@ -89,7 +89,8 @@ class MissionDagBundle(BaseDagBundle):
         for compiled in [*(each for each in changed if each.path not in refused), *refused.values()]:
             self._write(compiled)
         self._remove_orphans(present)
-        _replace(self.base_dir / _STAMPS, json.dumps({"compiler": __version__, "files": stamps}))
+        if stamps != known:
+            _replace(self.base_dir / _STAMPS, json.dumps({"compiler": __version__, "files": stamps}))
 
     def _target(self, name: str) -> Path:
         return self.path / f"{name}.py"
