@@ -15,8 +15,24 @@ SHORTEST: Final = 4
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SECRET_WORDS: Final = frozenset(
-    "password passwd passphrase passcode secret secrets token tokens apikey credential credentials "
-    "authorization dsn signature cookie cookies".split()
+    [
+        "password",
+        "passwd",
+        "passphrase",
+        "passcode",
+        "secret",
+        "secrets",
+        "token",
+        "tokens",
+        "apikey",
+        "credential",
+        "credentials",
+        "authorization",
+        "dsn",
+        "signature",
+        "cookie",
+        "cookies",
+    ]
 )
 _SECRET_LAST_WORDS: Final = frozenset({"auth", "key", "keys", "pass", "pat", "pwd"})
 _PUBLIC_KEYS: Final = frozenset({"public", "primary", "foreign", "sort", "group", "cache", "partition"})
@@ -36,7 +52,7 @@ def looks_secret(name: str) -> bool:
 def secret_values(environment: Mapping[str, str]) -> Iterator[str]:
     """The values of an environment that must never be shown: by name, and passwords inside URLs."""
     for name, value in environment.items():
-        if looks_secret(name) or belongs_to_airflow(name) and "CONN" in name.upper():
+        if looks_secret(name) or (belongs_to_airflow(name) and "CONN" in name.upper()):
             yield value
         elif "://" in value and (password := password_of(value)):
             yield password

@@ -1,9 +1,9 @@
-"""Which step types exist, which can be used, and where their modules are: nothing is imported before it is asked for."""
+"""Which step types can be used, and where their modules are; none is imported before it is asked for."""
 
 from __future__ import annotations
 
 import importlib
-from functools import lru_cache
+from functools import cache
 from importlib.util import find_spec
 
 from rustchain_airflow.step_type import StepType
@@ -15,7 +15,7 @@ def available(step_type: str) -> bool:
     return find_spec(_module(step_type)) is not None
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(step_type: str) -> StepImplementation:
     """The declaration of a step type. Raises StepRefused for one that is not available yet."""
     module = _module(step_type)

@@ -36,7 +36,11 @@ class Left:
         value = result.to_json()
         output = value.pop("output")
         ended = (START + timedelta(seconds=second)).isoformat()
-        return output if key == "return_value" else {**value, "has_output": output is not None, "output_text": None, "ended": ended}
+        return (
+            output
+            if key == "return_value"
+            else {**value, "has_output": output is not None, "output_text": None, "ended": ended}
+        )
 
 
 @pytest.fixture

@@ -59,7 +59,8 @@ def test_on_error_continue_of_http_is_tolerance() -> None:
 def test_edges_are_in_file_order_and_each_upstream_once() -> None:
     """What depends_on says and what references add, in file order (semantics §2.1)."""
     plan = plan_of(
-        "steps: [{id: a, step_type: noop}, {id: b, step_type: noop}, {id: c, step_type: noop, continue_on_error: true}, "
+        "steps: [{id: a, step_type: noop}, {id: b, step_type: noop}, "
+        "{id: c, step_type: noop, continue_on_error: true}, "
         "{id: d, step_type: noop, depends_on: [b, b, a], parameters: "
         "{x: '{{ a.output.message }} {{ c.status }}', y: '{{ c.error }}'}}]"
     )
