@@ -107,3 +107,5 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             raise
         click.echo(f"error: {type(error).__name__}: {error}\nrun again with --debug for the traceback", err=True)
         sys.exit(1)
+    finally:
+        gc.freeze()  # the interpreter collects once more when it ends, whatever was disabled
