@@ -43,7 +43,7 @@ def prepare() -> None:
 
 
 def _pip(*arguments: str) -> None:
-    install = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--compile", *arguments]
+    install = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--compile", *arguments]
     subprocess.run(install, check=True, env=dict(environment()))
 
 

@@ -86,4 +86,4 @@ def medians(*programs: Program, rounds: int = ROUNDS) -> list[Cost]:
     for program in programs:
         cost(program)
     runs = [[cost(program) for program in programs] for _ in range(rounds)]
-    return [Cost(*map(statistics.median, zip(*costs, strict=True))) for costs in zip(*runs, strict=True)]  # type: ignore[arg-type]
+    return [Cost(*map(statistics.median, zip(*costs, strict=True))) for costs in zip(*runs, strict=True)]
