@@ -72,9 +72,8 @@ def cost(program: Program) -> Cost:
         wall = time.monotonic() - began
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(
-            f"{process.args} ended with {process.returncode}: {printed.decode(errors='replace')[-2000:]}"
-        )
+        command = " ".join(map(str, program.arguments))
+        raise RuntimeError(f"{command} ended with {process.returncode}: {printed.decode(errors='replace')[-2000:]}")
     return Cost(used.ru_utime + used.ru_stime, wall, used.ru_maxrss * 1024)
 
 
