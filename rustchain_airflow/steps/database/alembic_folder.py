@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -59,6 +60,9 @@ def upgrade(folder: AlembicFolder, database: Database, target: str | None, *, dr
     errors = require("alembic.util.exc", "database")
     revision = require("alembic.script.revision", "database")
     config = _config(folder, database)
+    # The mission's scripts leave no byte code in its workspace, where a later edit of the same length within the same
+    # second would be taken for the old script. This process is the step's own.
+    sys.dont_write_bytecode = True
     try:
         script = require("alembic.script", "database").ScriptDirectory.from_config(config)
         before = _current(config, script)
