@@ -34,8 +34,8 @@ def _boolean(value: Any) -> Any:
 
 
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
-Count = Annotated[int, BeforeValidator(_number), Field(ge=0)]
-Seconds = Annotated[float, BeforeValidator(_number), Field(gt=0, le=31_536_000)]
+Count = Annotated[int, Field(ge=0), BeforeValidator(_number)]
+Seconds = Annotated[float, Field(gt=0, le=31_536_000), BeforeValidator(_number)]
 
 
 class _Part(BaseModel):
@@ -47,7 +47,7 @@ class MissionConfig(_Part):
 
     timeout_seconds: Seconds | None = Field(None, description="Bounds the whole mission, in seconds.")
     fail_fast: Boolean | None = Field(None, description="Start nothing new after a strict failure; default true.")
-    max_concurrent_steps: Annotated[int, BeforeValidator(_number), Field(ge=1)] | None = Field(
+    max_concurrent_steps: Annotated[int, Field(ge=1), BeforeValidator(_number)] | None = Field(
         None, description="Steps that may run at the same time; default: the number of CPUs."
     )
     retry_attempts: Count | None = Field(None, description="Further attempts of a failed step; default 0.")

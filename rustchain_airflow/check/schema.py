@@ -15,6 +15,7 @@ REFERENCE = {"type": "string", "pattern": r"\{\{.*\}\}", "title": "a reference s
 def mission_schema() -> dict[str, Any]:
     """Draft 2020-12; per step type an ``if``/``then`` on ``step_type``, so that editors show the right messages."""
     header = properties(Mission)
+    header["config"] |= {"patternProperties": {"^x-": {}}, "additionalProperties": False}
     step = properties(MissionStep)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

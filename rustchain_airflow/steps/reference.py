@@ -95,6 +95,8 @@ def type_text(schema: dict[str, Any]) -> str:
             names = dict.fromkeys(type_text(member) for member in schema[union] if member.get("type") != "null")
             return " or ".join(names)
     kind = schema.get("type", "any value")
+    if isinstance(kind, list):  # what else is taken is written out as the first
+        kind = kind[0]
     if kind == "array":
         items = schema.get("items")
         return f"list of {type_text(items)}" if items else "list"

@@ -35,7 +35,8 @@ def _as_code(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.strip().lstrip("-").isdecimal() else value
 
 
-ExitCode = Annotated[int, BeforeValidator(_as_code)]
+_Written = int | str | list[int | str]
+ExitCode = Annotated[int, BeforeValidator(_as_code, json_schema_input_type=int | str)]
 
 
 class CommandParameters(Parameters):
@@ -55,9 +56,11 @@ class CommandParameters(Parameters):
     timeout: Annotated[float | None, Alias("timeout_seconds")] = Field(
         None, gt=0, description="Seconds one attempt may take: the same as the step's timeout_seconds."
     )
-    expected_exit_codes: Annotated[list[ExitCode], BeforeValidator(_as_list), Alias("expected_exit_code")] = Field(
-        default=[0], min_length=1, description="Exit codes that mean success."
-    )
+    expected_exit_codes: Annotated[
+        list[ExitCode],
+        BeforeValidator(_as_list, json_schema_input_type=_Written),
+        Alias("expected_exit_code"),
+    ] = Field(default=[0], min_length=1, description="Exit codes that mean success.")
     capture: bool = Field(True, description="Keep the output; without, it goes to the step's log line by line.")
     max_output_bytes: int = Field(
         1024 * 1024, ge=0, description="Bytes kept of each of the two streams; what is beyond is dropped."

@@ -66,6 +66,7 @@ def _as_patterns(value: Any) -> Any:
     ]
 
 
+_Written = int | str | list[int | str]
 Status = Annotated[str, Field(pattern=r"^[1-5](?:[0-9][0-9]|xx)$")]
 Values = dict[str, Text | list[Text] | None]
 
@@ -101,9 +102,11 @@ class HttpParameters(Parameters):
     connection: Annotated[ConnectionReference | None, Alias("conn_id")] = Field(
         None, description="Connection with the address and the login; credentials go nowhere but to its host."
     )
-    expected_status: Annotated[list[Status], BeforeValidator(_as_patterns), Alias("expect_status")] = Field(
-        default=["2xx"], min_length=1, description='Status codes that mean success: 200, [200, 404], "2xx".'
-    )
+    expected_status: Annotated[
+        list[Status],
+        BeforeValidator(_as_patterns, json_schema_input_type=_Written),
+        Alias("expect_status"),
+    ] = Field(default=["2xx"], min_length=1, description='Status codes that mean success: 200, [200, 404], "2xx".')
     timeout: Annotated[float, Alias("timeout_seconds")] = Field(30, gt=0, description="Seconds for the whole exchange.")
     follow_redirects: bool = Field(True, description="Follow up to 20 redirects; each host is checked by the policy.")
     max_response_bytes: int | None = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 
 def as_text(value: Any) -> Any:
@@ -14,5 +14,5 @@ def as_text(value: Any) -> Any:
     return str(value) if isinstance(value, (int, float)) else value
 
 
-Text = Annotated[str, BeforeValidator(as_text)]
+Text = Annotated[str, BeforeValidator(as_text), WithJsonSchema({"type": ["string", "number", "boolean"]})]
 """Text; numbers and booleans are written out, not refused and not dropped."""

@@ -17,7 +17,7 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Names = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+Names = Annotated[list[str], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 """One column, or a list of columns."""
 
 FilterOperator = Literal[
@@ -252,8 +252,17 @@ AnyOperation = (
     | ToJson | ToParquet
 )  # fmt: skip
 
-Operation = Annotated[Annotated[AnyOperation, Field(discriminator="operation")], BeforeValidator(_read)]
+_Written = str | dict[str, Any]
+
+Operation = Annotated[
+    Annotated[AnyOperation, Field(discriminator="operation")], BeforeValidator(_read, json_schema_input_type=_Written)
+]
 """One operation: its name, or a map of its name to its options."""
 
-Operations = Annotated[list[Operation], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
+Operations = Annotated[
+    list[Operation],
+    BeforeValidator(
+        lambda value: value if isinstance(value, list) else [value], json_schema_input_type=_Written | list[_Written]
+    ),
+]
 """Operations in the order they are applied; one alone needs no list."""

@@ -125,7 +125,7 @@ def _as_rule(value: Any) -> Any:
     return {"type": value} if isinstance(value, str) else value
 
 
-CsvSchema = dict[str, Annotated[ColumnRule, BeforeValidator(_as_rule)]]
+CsvSchema = dict[str, Annotated[ColumnRule, BeforeValidator(_as_rule, json_schema_input_type=str | dict[str, Any])]]
 """Column name to its rule, or to its type alone."""
 
 

@@ -37,7 +37,11 @@ class ValidateSchemaParameters(CsvParameters, SchemaParameters):
         None, description="The file that holds the data."
     )
     schema_type: Annotated[
-        Literal["json", "yaml", "csv", "xml"], BeforeValidator(lambda value: "xml" if value == "xsd" else value)
+        Literal["json", "yaml", "csv", "xml"],
+        BeforeValidator(
+            lambda value: "xml" if value == "xsd" else value,
+            json_schema_input_type=Literal["json", "yaml", "csv", "xml", "xsd"],
+        ),
     ] = Field("json", description="What the data is: json, yaml, csv, or xml (also xsd).")
     fail_on_invalid: bool = Field(True, description="Whether invalid data fails the step.")
 

@@ -46,7 +46,7 @@ class CompressParameters(Parameters):
         min_length=1, description="What to pack: a file, a folder, or a list of them; or the archive to unpack."
     )
     destination: WritePath = Field(description="The archive to write, or the folder to unpack into.")
-    format: Annotated[Format | None, BeforeValidator(_as_format)] = Field(
+    format: Annotated[Format | None, BeforeValidator(_as_format, json_schema_input_type=str | None)] = Field(
         None, description="tar, tar.gz, tar.bz2, tar.xz, tar.zst or zip; default from the archive's suffix."
     )
     action: Literal["compress", "extract"] = Field("compress", description="compress, or extract.")

@@ -27,7 +27,7 @@ class ProcessKillParameters(Parameters):
 
     pid: int | None = Field(None, ge=1, description="The pid that process_start gave.")
     name: str | None = Field(None, min_length=1, description="The name that process_start gave.")
-    signal: Annotated[str, BeforeValidator(_as_signal_name)] = Field(
+    signal: Annotated[str, BeforeValidator(_as_signal_name, json_schema_input_type=str | int)] = Field(
         "TERM", description="First signal: TERM, INT, HUP, QUIT, KILL, ABRT, USR1 or USR2."
     )
     grace_seconds: float = Field(10, ge=0, description="Seconds to wait for its end before KILL.")

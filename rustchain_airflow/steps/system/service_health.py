@@ -37,6 +37,7 @@ def _as_patterns(value: Any) -> Any:
     ]
 
 
+_Written = int | str | list[int | str]
 Status = Annotated[str, Field(pattern=r"^[1-5](?:[0-9][0-9]|xx)$")]
 
 
@@ -51,9 +52,11 @@ class ServiceHealthParameters(Parameters):
     process: Annotated[str | None, Alias("process_name")] = Field(
         None, min_length=1, description="Name of a process that has to run: as process_start named it, or the program."
     )
-    expected_status: Annotated[list[Status], BeforeValidator(_as_patterns), Alias("expect_status")] = Field(
-        default=["2xx"], min_length=1, description='Status codes that mean healthy: 200, [200, 404], "2xx".'
-    )
+    expected_status: Annotated[
+        list[Status],
+        BeforeValidator(_as_patterns, json_schema_input_type=_Written),
+        Alias("expect_status"),
+    ] = Field(default=["2xx"], min_length=1, description='Status codes that mean healthy: 200, [200, 404], "2xx".')
     expected_text: str | None = Field(None, min_length=1, description="Text the answer has to hold, in its first MiB.")
     attempts: int = Field(1, ge=1, le=10_000, description="How often to look before giving up.")
     interval_ms: int = Field(1000, ge=0, description="Milliseconds between two looks.")
