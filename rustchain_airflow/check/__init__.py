@@ -77,7 +77,7 @@ def check_document(document: Document, *, strict: bool = False, variables: Itera
     """Check a mission that has been read."""
     findings, plan, mission = _judge(
         document.value,
-        name=Path(document.name).name,
+        name=Path(document.name).name.encode(errors="replace").decode(),  # a file name need not be text
         digest=document.digest,
         strict=strict,
         variables=variables,

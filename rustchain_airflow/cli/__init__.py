@@ -105,7 +105,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except Exception as error:
         if debug:
             raise
-        click.echo(f"error: {type(error).__name__}: {error}\nrun again with --debug for the traceback", err=True)
+        click.echo(
+            f"error: {type(error).__name__}: {error}\nfor the traceback: rustchain-airflow --debug ...", err=True
+        )
         sys.exit(1)
     finally:
         gc.freeze()  # the interpreter collects once more when it ends, whatever was disabled

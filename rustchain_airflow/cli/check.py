@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from rustchain_airflow.cli.findings import check_argument, exit_code_for, mission_files, show
@@ -32,7 +30,7 @@ def command(paths: tuple[str, ...], strict: bool, output: str) -> int:
     if output == "json":
         from rustchain_airflow.diagnostics import json as printer
 
-        click.echo(json.dumps(printer.render(found), indent=2, ensure_ascii=False))
+        click.echo(printer.render(found), nl=False)
     else:
         show(found)
         if not any(finding.severity is Severity.ERROR for finding in found):

@@ -36,7 +36,8 @@ def command(paths: tuple[str, ...], output_dir: Path | None, check_only: bool, s
     all, only those that changed are written, and no file is replaced that the compiler did not write. If any mission
     has an error, nothing is written. With --check, a missing or different file is exit code 1.
     """
-    compiled = [each for path in paths for each in _compiled(path, strict=strict)]
+    each_once = {(each.dag_id, each.path.resolve()): each for path in paths for each in _compiled(path, strict=strict)}
+    compiled = list(each_once.values())
     by_dag_id: dict[str, list[Path]] = {}
     for each in compiled:
         if each.source is not None:
@@ -113,10 +114,14 @@ def _write(sources: Sequence[tuple[str, str]], output_dir: Path) -> int:
 def _read(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"cannot read {path}: {error}") from None
+    except OSError as error:
+        raise click.UsageError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise click.UsageError(
+            f"{path} was not written by this compiler; move it away or choose another folder"
+        ) from None
 
 
 def _replace(target: Path, source: str) -> None:

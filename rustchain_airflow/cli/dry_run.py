@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from rustchain_airflow.diagnostics.text import escaped
 from rustchain_airflow.expressions import parse_with, strings
 from rustchain_airflow.local.executor import default_concurrency, waves
 from rustchain_airflow.plan import Plan, PlannedStep
@@ -16,7 +17,7 @@ def render(plan: Plan, *, output: str, max_concurrent_steps: int | None) -> str:
     described = describe(plan, max_concurrent_steps=max_concurrent_steps)
     if output == "json":
         return json.dumps(described, indent=2, ensure_ascii=False)
-    return "\n".join(_lines(described))
+    return "\n".join(map(escaped, _lines(described)))
 
 
 def describe(plan: Plan, *, max_concurrent_steps: int | None = None) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def _lines(plan: dict[str, Any]) -> list[str]:
         default = "required" if given["required"] and given["default"] is None else f"default {given['default']!r}"
         lines.append(f"input {given['name']}: {given['type']}, {default}")
     for number, wave in enumerate(plan["waves"], 1):
-        lines.append(f"\nwave {number}")
+        lines += ["", f"wave {number}"]
         for step in wave:
             lines.extend(f"  {line}" for line in _step_lines(step))
     return lines

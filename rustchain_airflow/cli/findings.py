@@ -10,7 +10,9 @@ from pathlib import Path
 import click
 
 from rustchain_airflow.check import Checked, check_file, check_text
-from rustchain_airflow.diagnostics import Diagnostic, Severity, text
+from rustchain_airflow.diagnostics import Diagnostic, Severity, from_source_error, text
+from rustchain_airflow.source import Fault, SourceError
+from rustchain_airflow.source.limits import DEFAULT_LIMITS
 
 MISSION_SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -28,7 +30,12 @@ class ExitCode(IntEnum):
 def check_argument(path: str, *, strict: bool = False, variables: Iterable[str] = ()) -> Checked:
     """Check the mission a command was given: a file, or standard input for ``-``."""
     if path == "-":
-        data = sys.stdin.buffer.read()
+        if sys.stdin is None:
+            raise click.UsageError("standard input is closed")
+        data = sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1)
+        if len(data) > DEFAULT_LIMITS.max_bytes:
+            fault = Fault("RC020", f"there are more than {DEFAULT_LIMITS.max_bytes:,} bytes, which is the limit")
+            return Checked(tuple(from_source_error(SourceError("<stdin>", [fault]))))
         is_json = data.lstrip()[:1] == b"{"
         return check_text(
             data, name="<stdin>", format="json" if is_json else "yaml", strict=strict, variables=variables
@@ -59,9 +66,9 @@ def show(diagnostics: Sequence[Diagnostic], *, notes: bool = True) -> None:
     shown = [finding for finding in diagnostics if notes or finding.severity is not Severity.NOTE]
     if not shown:
         return
-    click.echo(text.render(shown, color=sys.stderr.isatty()), err=True)
+    click.echo(text.render(shown, color=sys.stderr.isatty()), nl=False, err=True)
     if len(shown) > 1:
-        click.echo(text.summary(shown), err=True)
+        click.echo(f"\n{text.summary(shown)}", err=True)
 
 
 def exit_code_for(diagnostics: Iterable[Diagnostic]) -> ExitCode:

@@ -8,6 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live as RichLive
 from rich.text import Text
 
+from rustchain_airflow.diagnostics.text import escaped
 from rustchain_airflow.local.reporter import counted, duration, outcome, retry_line, verdict
 from rustchain_airflow.plan import Plan, PlannedStep
 from rustchain_airflow.runtime.context import MissionRun
@@ -25,23 +26,26 @@ class Live:
     """Prints a line for each step that has ended, above the steps that run now."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False)
-        self._live = RichLive(console=self._console, get_renderable=self._render, refresh_per_second=8, transient=True)
         self._running: dict[str, tuple[float, int]] = {}
         self._ended = 0
         self._steps = 0
+        self._console = console or Console(highlight=False)
+        # The last, because it renders once to begin with.
+        self._live = RichLive(console=self._console, get_renderable=self._render, refresh_per_second=8, transient=True)
 
     def mission_started(self, plan: Plan, run: MissionRun) -> None:
         self._steps = len(plan.steps)
-        self._console.print(Text.assemble((plan.name, "bold"), f"  {counted(self._steps, 'step')}, run {run.run_id}"))
-        self._live.start()
+        name = escaped(plan.name)
+        self._console.print(Text.assemble((name, "bold"), f"  {counted(self._steps, 'step')}, run {run.run_id}"))
+        self._live.start(refresh=True)
 
     def step_started(self, step: PlannedStep, attempt: int) -> None:
         self._running[step.id] = (time.monotonic(), attempt)
 
     def step_retried(self, step: PlannedStep, failed: StepResult) -> None:
         self._running.pop(step.id, None)
-        self._console.print(Text(f"↻ {retry_line(step, failed).removeprefix('retry').strip()}", style="yellow"))
+        told = escaped(retry_line(step, failed).removeprefix("retry").strip())
+        self._console.print(Text(f"↻ {told}", style="yellow"))
 
     def step_ended(self, step: PlannedStep, result: StepResult) -> None:
         self._running.pop(step.id, None)
@@ -49,7 +53,7 @@ class Live:
         mark, style = _STYLES[result.status]
         if result.status is StepStatus.FAILED and step.continue_on_error:
             style = "yellow"
-        self._console.print(Text.assemble((f"{mark} ", style), step.id, (f"  {outcome(step, result)}", "dim")))
+        self._console.print(Text.assemble((f"{mark} ", style), step.id, (f"  {escaped(outcome(step, result))}", "dim")))
 
     def mission_ended(self, result: MissionResult) -> None:
         self._live.stop()

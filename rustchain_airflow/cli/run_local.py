@@ -124,10 +124,23 @@ def _variable(written: str) -> tuple[str, str]:
 def _environment(env_file: str | None) -> Mapping[str, str]:
     environment = given_environment()
     if env_file is not None:
-        from dotenv import dotenv_values
-
-        environment.update({name: value or "" for name, value in dotenv_values(env_file, interpolate=False).items()})
+        environment.update(_env_file(env_file))
     return environment
+
+
+def _env_file(path: str) -> Mapping[str, str]:
+    from dotenv.parser import parse_stream
+
+    try:
+        with Path(path).open(encoding="utf-8-sig") as file:
+            lines = list(parse_stream(file))
+    except OSError as error:
+        raise click.UsageError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise click.UsageError(f"cannot read {path}: it is not encoded in UTF-8") from None
+    if faulty := [str(line.original.line) for line in lines if line.error]:
+        raise click.UsageError(f"{path}: not NAME=VALUE in line {', '.join(faulty)}")
+    return {line.key: line.value or "" for line in lines if line.key is not None}
 
 
 def _connections(file: str | None, environment: Mapping[str, str]) -> Any:
@@ -136,10 +149,11 @@ def _connections(file: str | None, environment: Mapping[str, str]) -> Any:
     try:
         return LocalConnections(environment, Path(file) if file else None)
     except InvalidConnections as error:
-        raise click.UsageError("\n".join(error.faults)) from None
+        raise click.UsageError("\n".join(f"{error.file}: {fault}" for fault in error.faults)) from None
 
 
 def _reporter(output: str) -> Reporter:
+    from rustchain_airflow.diagnostics.text import escaped
     from rustchain_airflow.local.reporter import Lines, Silent
 
     if output == "json":
@@ -148,7 +162,7 @@ def _reporter(output: str) -> Reporter:
         from rustchain_airflow.cli.progress import Live
 
         return Live()
-    return Lines(click.echo)
+    return Lines(lambda line: click.echo(escaped(line)))
 
 
 @contextmanager
