@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
+from math import isfinite
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
@@ -251,7 +252,7 @@ class _Rows:
         self.truncated = False
 
     def chunks(self, convert: Callable[[Any], Any], plain: frozenset[type]) -> Iterator[list[Sequence[Any]]]:
-        """``convert`` is spared the values whose type is ``plain``: most are, and there may be millions."""
+        """The rows in pieces; ``convert`` is asked only for columns that hold more than ``plain`` types and numbers."""
         while not self.truncated:
             wanted = _CHUNK_ROWS if self._limit is None else min(_CHUNK_ROWS, self._limit - self.count + 1)
             rows = self._cursor.fetchmany(wanted)
@@ -261,7 +262,17 @@ class _Rows:
                 rows = list(islice(rows, self._limit - self.count))
                 self.truncated = True
             self.count += len(rows)
-            yield [[value if type(value) in plain else convert(value) for value in row] for row in rows]
+            columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+            odd = [place for place, column in enumerate(columns) if not _is_plain(column, plain)]
+            for place in odd:
+                columns[place] = [convert(value) for value in columns[place]]
+            yield list(zip(*columns, strict=True)) if odd else rows
+
+
+def _is_plain(column: Sequence[Any], plain: frozenset[type]) -> bool:
+    """Whether a column can be written as it is: told from its types, for there may be millions of values."""
+    others = set(map(type, column)) - plain
+    return not others or (others == {float} and all(isfinite(value) for value in column if type(value) is float))
 
 
 def _write_json(file: io.TextIOBase, columns: Sequence[str], rows: _Rows) -> None:
