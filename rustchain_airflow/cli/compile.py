@@ -36,7 +36,9 @@ def command(paths: tuple[str, ...], output_dir: Path | None, check_only: bool, s
     all, only those that changed are written, and no file is replaced that the compiler did not write. If any mission
     has an error, nothing is written. With --check, a missing or different file is exit code 1.
     """
-    each_once = {(each.dag_id, each.path.resolve()): each for path in paths for each in _compiled(path, strict=strict)}
+    each_once = {
+        (each.dag_id, os.path.realpath(each.path)): each for path in paths for each in _compiled(path, strict=strict)
+    }
     compiled = list(each_once.values())
     by_dag_id: dict[str, list[Path]] = {}
     for each in compiled:
