@@ -13,7 +13,7 @@ from rustchain_airflow.source import Document, Fault, Format, SourceError, read_
 from rustchain_airflow.steps.sdk import Alias, Parameters, ReadPath, StepContext, StepError
 
 MAX_CONTENT_BYTES: Final = 100 * 1024 * 1024
-"""Size of a text that is read as a whole, beyond which the step fails; csv_process has no such limit, because it streams."""
+"""Size of a text that is read as a whole, beyond which the step fails; csv_process streams and has no such limit."""
 
 MAX_DEPTH: Final = 100
 """Lists and objects inside each other, in what is read and in what is given back."""
