@@ -191,3 +191,24 @@ def test_no_findings_as_json(call: Call) -> None:
     """A mission without findings is an empty list."""
     result = call("check", "-", "--output", "json", stdin='{"steps": [{"id": "a", "step_type": "noop"}]}')
     assert (result.exit_code, json.loads(result.stdout)) == (0, [])
+
+
+@pytest.mark.parametrize("text", [b"", b"\0\1", b"\xff", BOMB.encode()], ids=["empty", "binary", "not UTF-8", "bomb"])
+@pytest.mark.parametrize("command", ["run-local", "compile", "check"])
+def test_bad_standard_input(call: Call, command: str, text: bytes) -> None:
+    """What is wrong with standard input is said as of a file."""
+    result = call(command, "-", stdin=text)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("<stdin>:")
+
+
+def test_one_bad_file_hides_no_other(call: Call, here: Path) -> None:
+    """All missions of a folder are checked; each that is wrong is named, and no other."""
+    (here / "broken.yaml").write_text("steps: [{id: a, step_type: noop,\n")
+    (here / "cyclic.yaml").write_text("steps: [{id: a, step_type: noop, depends_on: [a]}]")
+    (here / "right.yaml").write_text("steps: [{id: a, step_type: noop}]")
+    result = call("check", ".")
+    assert result.exit_code == 2
+    assert "broken.yaml:" in result.stderr
+    assert "cyclic.yaml:" in result.stderr
+    assert "right.yaml" not in result.stderr
