@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 from xml.etree import ElementTree
 
 from pydantic import Field
@@ -498,8 +498,11 @@ def _reports(testing: _Testing, folder: str) -> dict[str, float]:
 
 def _make(testing: _Testing) -> RunTestsOutput:
     command = testing.custom or [find(testing.context, toolchain.MAKE), *testing.parameters.args, "test"]
-    return testing.end(testing.run(command), None)
+    return testing.end(testing.run(command, environment=_OUTERMOST_MAKE), None)
 
+
+_OUTERMOST_MAKE: Final = {"MAKEFLAGS": "", "MFLAGS": "", "MAKELEVEL": "0"}
+"""A mission that is itself run by make is nobody's recursive make: no flags, no job server, no folder names."""
 
 _RUNNERS: dict[Framework, Callable[[_Testing], RunTestsOutput]] = {
     Framework.PYTEST: _pytest,

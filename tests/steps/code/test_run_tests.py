@@ -345,6 +345,17 @@ def test_a_run_that_takes_too_long_is_stopped(bench: Any) -> None:
     assert [name for name in bench.files() if name.endswith(".xml")] == []
 
 
+def test_a_make_around_the_mission_is_not_heard_of(
+    bench: Any, tool: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run from within make, a project's make says what it says by itself."""
+    tool("make")
+    monkeypatch.setenv("MAKEFLAGS", "k")
+    monkeypatch.setenv("MAKELEVEL", "1")
+    bench.write({"Makefile": "test:\n\t@echo the end\n"})
+    assert bench.good("run_tests")["stdout"] == "the end\n"
+
+
 def test_long_text_is_cut_at_its_beginning(bench: Any, tool: Callable[[str], str]) -> None:
     """Of 2 MB of text the end is kept, and the output says how much was left out."""
     tool("make")
