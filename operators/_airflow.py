@@ -20,7 +20,6 @@ logger = logging.getLogger("rustchain_airflow.airflow")
 FAILED = "failed"
 SKIPPED = "skipped"
 SUCCESS = "success"
-RUNNING = "running"
 
 _LAST_ATTEMPT = "rustchain_last_attempt"
 

@@ -11,13 +11,11 @@ from pathlib import Path, PurePath
 import click
 
 from rustchain_airflow.check import InvalidMission
-from rustchain_airflow.cli.findings import ExitCode, check_argument, exit_code_for, show
+from rustchain_airflow.cli.findings import ExitCode, check_argument, exit_code_for, no_missions_in, show
+from rustchain_airflow.codegen.airflow_dag import COMPILED_BY
 from rustchain_airflow.codegen.compile import Compiled, compile_checked, compile_folder, refuse_same_dag_id
 from rustchain_airflow.codegen.discovery import dag_id_of
 from rustchain_airflow.diagnostics import Diagnostic, Severity
-
-MARK = "Compiled by rustchain-airflow"
-"""What every generated file says of itself; a file without it is somebody else's."""
 
 
 @click.command("compile")
@@ -64,7 +62,7 @@ def _compiled(argument: str, *, strict: bool) -> list[Compiled]:
     if argument != "-" and path.is_dir():
         found = list(compile_folder(path.resolve(), strict=strict))
         if not found:
-            raise click.UsageError(f"no mission files in {argument} (a .yaml, .yml or .json file with steps)")
+            raise no_missions_in(argument)
         return found
     checked = check_argument(argument, strict=strict)
     dag_id = "mission" if argument == "-" else dag_id_of(path, path.parent)
@@ -98,7 +96,7 @@ def _compare(sources: Sequence[tuple[str, str]], output_dir: Path) -> int:
 def _write(sources: Sequence[tuple[str, str]], output_dir: Path) -> int:
     targets = [(_target(dag_id, output_dir), source) for dag_id, source in sources]
     for target, _ in targets:
-        if (found := _read(target)) is not None and MARK not in found:
+        if (found := _read(target)) is not None and COMPILED_BY not in found:
             raise click.UsageError(f"{target} was not written by this compiler; move it away or choose another folder")
     try:
         output_dir.mkdir(parents=True, exist_ok=True)

@@ -14,8 +14,6 @@ from rustchain_airflow.diagnostics import Diagnostic, Severity, from_source_erro
 from rustchain_airflow.source import Fault, SourceError
 from rustchain_airflow.source.limits import DEFAULT_LIMITS
 
-MISSION_SUFFIXES = (".yaml", ".yml", ".json")
-
 
 class ExitCode(IntEnum):
     """What the program's end says (semantics §6.4)."""
@@ -57,8 +55,13 @@ def mission_files(arguments: Sequence[str]) -> Iterator[str]:
 
         found = [str(file) for file in missions_in(path)]
         if not found:
-            raise click.UsageError(f"no mission files in {argument} (a .yaml, .yml or .json file with steps)")
+            raise no_missions_in(argument)
         yield from found
+
+
+def no_missions_in(folder: str) -> click.UsageError:
+    """What a command says of a folder without missions."""
+    return click.UsageError(f"no mission files in {folder} (a .yaml, .yml or .json file with steps)")
 
 
 def show(diagnostics: Sequence[Diagnostic], *, notes: bool = True) -> None:

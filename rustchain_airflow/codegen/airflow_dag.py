@@ -31,6 +31,9 @@ from rustchain_airflow.step_type import Family
 
 __all__ = ["TABLE_FROM", "Uncompilable", "generate"]
 
+COMPILED_BY: Final = "Compiled by rustchain-airflow"
+"""What every generated file says of itself; a file without it is somebody else's."""
+
 TABLE_FROM: Final = 300
 """Steps from which a mission is written as a table: wiring by ``>>`` costs edges times tasks."""
 
@@ -321,7 +324,7 @@ def _docstring(plan: Plan, version: str) -> str:
     source = one_line(plan.source_name)
     digest = f" (sha256 {plan.source_digest[:8]})" if plan.source_digest else ""
     lines += [
-        *_wrapped(f"Compiled by rustchain-airflow {version} from {source}{digest}."),
+        *_wrapped(f"{COMPILED_BY} {version} from {source}{digest}."),
         "Edit the mission, not this file: the next `rustchain-airflow compile` overwrites it.",
     ]
     return docstring(lines)

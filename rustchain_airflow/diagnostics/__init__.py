@@ -16,10 +16,6 @@ class Severity(StrEnum):
     WARNING = "warning"
     NOTE = "note"
 
-    @property
-    def rank(self) -> int:
-        return list(Severity).index(self)
-
 
 class Finding(NamedTuple):
     """What a rule says about a part of the mission, by path; only a printer asks for the line."""

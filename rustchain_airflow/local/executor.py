@@ -100,32 +100,16 @@ class DagExecutor:
 
 def waves(plan: Plan) -> list[list[PlannedStep]]:
     """The steps by how many steps come before them on the longest way; each wave in file order."""
+    from graphlib import TopologicalSorter  # a run needs no order in advance
+
+    upstream = {step.id: [edge.upstream for edge in step.edges] for step in plan.steps}
     level: dict[str, int] = {}
-    for step in _ordered(plan):
-        level[step.id] = max((level[edge.upstream] + 1 for edge in step.edges), default=0)
+    for step_id in TopologicalSorter(upstream).static_order():
+        level[step_id] = max((level[before] + 1 for before in upstream[step_id]), default=0)
     result: list[list[PlannedStep]] = [[] for _ in range(max(level.values(), default=-1) + 1)]
     for step in plan.steps:
         result[level[step.id]].append(step)
     return result
-
-
-def _ordered(plan: Plan) -> list[PlannedStep]:
-    by_id = {step.id: step for step in plan.steps}
-    dependents: dict[str, list[str]] = {step.id: [] for step in plan.steps}
-    waiting = {step.id: len(step.edges) for step in plan.steps}
-    for step in plan.steps:
-        for edge in step.edges:
-            dependents[edge.upstream].append(step.id)
-    ready = deque(step_id for step_id, count in waiting.items() if count == 0)
-    order: list[PlannedStep] = []
-    while ready:
-        step_id = ready.popleft()
-        order.append(by_id[step_id])
-        for dependent in dependents[step_id]:
-            waiting[dependent] -= 1
-            if waiting[dependent] == 0:
-                ready.append(dependent)
-    return order
 
 
 def set_variables(step: PlannedStep, result: StepResult, context: ExecutionContext) -> None:
