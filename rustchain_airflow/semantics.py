@@ -102,7 +102,7 @@ def skip_reason_at_end(
     the mission's time-out or cancellation (semantics §5.4, §6.1).
     """
     if failed_fast is not None:
-        is_dependent = any(edge.upstream == failed_fast for edge in step.edges)
-        return f'dependency "{failed_fast}" failed' if is_dependent else fail_fast_reason(failed_fast)
+        dependency = [edge for edge in step.edges if edge.upstream == failed_fast]
+        return skip_reason(dependency, {failed_fast: StepStatus.FAILED}) or fail_fast_reason(failed_fast)
     known = [edge for edge in step.edges if edge.upstream in outcomes]
     return skip_reason(known, outcomes) or ended_by or "not started"
