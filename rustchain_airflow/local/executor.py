@@ -35,6 +35,10 @@ from rustchain_airflow.semantics import StepStatus
 from rustchain_airflow.step_type import StepType
 from rustchain_airflow.steps.sdk import Connections
 
+_LISTEN_SECONDS = 0.25
+"""How long the main thread waits at a time. A signal that comes just as a wait without limit begins would not be
+noticed before the wait ends: Python runs handlers between waits, and only an interrupted one ends early."""
+
 
 class DagExecutor:
     """Executes missions (specification §4)."""
@@ -223,7 +227,7 @@ class Execution:
                         self._end(semantics.mission_timed_out(self.plan.timeout_seconds))
                         deadline = math.inf
                         continue
-                    self._finished.wait(None if left == math.inf else max(0.0, left))
+                    self._finished.wait(min(max(0.0, left), _LISTEN_SECONDS))
             for worker in self._workers:
                 worker.join()
         status = semantics.verdict(
@@ -252,7 +256,7 @@ class Execution:
             self._cancelled = True
             self._end(semantics.CANCELLED)
             while not self._is_over():
-                self._finished.wait()
+                self._finished.wait(_LISTEN_SECONDS)
             raise
 
     @contextmanager
